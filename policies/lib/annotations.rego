@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# METADATA
+# title: Annotations that reach the runtime's filter
+# description: |
+#   Keys by which a runtime can be told to use another seccomp filter or none. The webhook
+#   reads the same lists to tell whether an UPDATE changes one of them.
+# related_resources:
+#   - ref: https://github.com/containers/crun/blob/main/crun.1.md
+#   - ref: https://github.com/cri-o/cri-o/blob/main/pkg/annotations/annotations.go
+#   - ref: https://github.com/kata-containers/kata-containers/blob/main/docs/how-to/how-to-set-sandbox-config-kata.md
+package seccompgate.lib.annotations
+
+prefixes := [
+	"run.oci.seccomp",
+	"seccomp-profile.crio.io",
+	"seccomp-notifier-action.crio.io",
+	"seccomp-profile.kubernetes.cri-o.io",
+	"io.kubernetes.cri-o.seccomp",
+	"io.katacontainers.config.",
+	"dev.gvisor.flag.",
+]
+
+# The fields replaced these in Kubernetes 1.19; only their value "unconfined" counts.
+alpha := [
+	"seccomp.security.alpha.kubernetes.io/pod",
+	"container.seccomp.security.alpha.kubernetes.io/",
+]
+
+all := array.concat(prefixes, alpha)

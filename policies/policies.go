@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package policies holds the rules and the one way to run them. A rule is a folder
+// below rules: adding one is all that a new rule needs. All rules are compiled once,
+// strictly, against the schema of the input and without any builtin that is not
+// deterministic or that reaches the network or the host, and are partially evaluated
+// into one prepared query.
+package policies
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+//go:embed main.rego lib rules schema/input.json
+var builtin embed.FS
+
+// maxPolicyBytes bounds one file of a user's policies: far above any rule, far below
+// what would stall a load.
+const maxPolicyBytes = 1 << 20
+
+// partialEvalTimeout bounds the partial evaluation of a user's rules, which can blow up.
+// Above it they are evaluated as written: slower for each request, equal in result.
+const partialEvalTimeout = 10 * time.Second
+
+// Options of Load.
+type Options struct {
+	// Directory with a user's rules, besides the built-in ones. Empty for none.
+	Directory string
+	// Parameters are input.parameters.
+	Parameters map[string]any
+}
+
+// Set is a compiled set of rules. It never changes and is safe for concurrent use.
+type Set struct {
+	rules      []Rule
+	byPkg      map[string]*Rule
+	digest     string
+	parameters *ast.Term
+	reads      reads
+
+	store       storage.Store
+	all         rego.PreparedEvalQuery
+	each        map[string]rego.PreparedEvalQuery
+	annotations []string // prefixes
+}
+
+// Load compiles the built-in rules and those of the directory. The error of a broken
+// rule names file and line; all problems that the compiler finds are in it.
+func Load(ctx context.Context, opts Options) (*Set, error) {
+	own, sources, err := parseTree(builtin, ".", "policies")
+	if err != nil {
+		return nil, err
+	}
+	rules, err := rulesOf(own)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rules {
+		rules[i].BuiltIn = true
+	}
+	modules := maps.Clone(own)
+
+	if opts.Directory != "" {
+		user, userSources, err := parseDirectory(opts.Directory)
+		if err != nil {
+			return nil, err
+		}
+		if err := refuseShadowing(user, rules); err != nil {
+			return nil, err
+		}
+		userRules, err := rulesOf(user)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, userRules...)
+		maps.Copy(modules, user)
+		maps.Copy(sources, userSources)
+	}
+	slices.SortFunc(rules, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) })
+
+	if opts.Parameters == nil {
+		opts.Parameters = map[string]any{}
+	}
+	parameters, err := ast.InterfaceToValue(opts.Parameters)
+	if err != nil {
+		return nil, fmt.Errorf("read parameters: %w", err)
+	}
+	s := &Set{rules: rules, byPkg: make(map[string]*Rule, len(rules)), digest: digest(sources), parameters: ast.NewTerm(parameters)}
+	for i := range s.rules {
+		s.byPkg[s.rules[i].pkg] = &s.rules[i]
+	}
+	if err := s.compile(ctx, modules); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Rules lists the rules of the set by id.
+func (s *Set) Rules() []Rule { return slices.Clone(s.rules) }
+
+// Digest names the set: equal digests mean equal rules. It is "sha256:" and 64 hex digits.
+func (s *Set) Digest() string { return s.digest }
+
+// ReadsObject says that a loaded rule reads input.object, so that it must be supplied.
+func (s *Set) ReadsObject() bool { return s.reads.top["object"] }
+
+// ListedAnnotation says whether an annotation key can reach a runtime's seccomp filter.
+func (s *Set) ListedAnnotation(key string) bool {
+	return slices.ContainsFunc(s.annotations, func(p string) bool { return strings.HasPrefix(key, p) })
+}
+
+const entryPackage = "seccompgate.entry"
+
+// entry is the module of the prepared query. It says what main.rego says, with the rules
+// written out: iterating over them would keep partial evaluation from reaching inside.
+func entry(rules []Rule) (*ast.Module, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "package %s\n", entryPackage)
+	for _, r := range rules {
+		fmt.Fprintf(&b, "findings contains [%q, finding] if some finding in data.%s.%s.deny\n", r.pkg, rulesPackage, r.pkg)
+	}
+	return ast.ParseModule("entry.rego", b.String())
+}
+
+func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module) error {
+	e, err := entry(s.rules)
+	if err != nil {
+		return fmt.Errorf("parse entry: %w", err)
+	}
+	modules["entry.rego"] = e
+
+	schemas, err := schemaSet()
+	if err != nil {
+		return err
+	}
+	strict := ast.NewCompiler().
+		WithCapabilities(capabilities()).
+		WithStrict(true).
+		WithSchemas(schemas).
+		WithUseTypeCheckAnnotations(true)
+	if strict.Compile(modules); strict.Failed() {
+		return compileError(strict.Errors)
+	}
+	// Partial evaluation compiles the modules that it writes once more, and those would
+	// not pass as strict.
+	c := ast.NewCompiler().WithCapabilities(capabilities())
+	if c.Compile(modules); c.Failed() {
+		return compileError(c.Errors)
+	}
+
+	s.reads, err = readsOf(c, s.rules)
+	if err != nil {
+		return err
+	}
+	s.store = inmem.NewFromObjectWithOpts(map[string]any{}, inmem.OptReturnASTValuesOnRead(true))
+	options := func(query string) []func(*rego.Rego) {
+		return []func(*rego.Rego){
+			rego.Compiler(c), rego.Query(query), rego.Store(s.store),
+			rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()),
+			rego.DisableInlining(severalDefinitions(c)),
+		}
+	}
+	s.all, err = prepare(ctx, options("data."+entryPackage+".findings"))
+	if err != nil {
+		return fmt.Errorf("prepare rules: %w", err)
+	}
+	s.each = make(map[string]rego.PreparedEvalQuery, len(s.rules))
+	for _, r := range s.rules {
+		q, err := rego.New(options("data." + rulesPackage + "." + r.pkg + ".deny")...).PrepareForEval(ctx)
+		if err != nil {
+			return fmt.Errorf("prepare rule %s: %w", r.ID, err)
+		}
+		s.each[r.pkg] = q
+	}
+	return s.loadAnnotationLists(ctx, options("data.seccompgate.lib.annotations"))
+}
+
+func prepare(ctx context.Context, options []func(*rego.Rego)) (rego.PreparedEvalQuery, error) {
+	bounded, cancel := context.WithTimeout(ctx, partialEvalTimeout)
+	defer cancel()
+	q, err := rego.New(options...).PrepareForEval(bounded, rego.WithPartialEval())
+	if err == nil || bounded.Err() == nil || ctx.Err() != nil {
+		return q, err
+	}
+	return rego.New(options...).PrepareForEval(ctx)
+}
+
+// severalDefinitions are the rules and functions with more than one body. Inlining them
+// multiplies the rules that call them; left alone they are called when a body gets there.
+func severalDefinitions(c *ast.Compiler) []string {
+	bodies := make(map[string]int)
+	for _, m := range c.Modules {
+		for _, r := range m.Rules {
+			if name := r.Head.Ref()[0].String(); name == "deny" || name == "findings" {
+				continue
+			}
+			path := r.Path().String()
+			for ; r != nil; r = r.Else {
+				bodies[path]++
+			}
+		}
+	}
+	maps.DeleteFunc(bodies, func(_ string, n int) bool { return n < 2 })
+	return slices.Sorted(maps.Keys(bodies))
+}
+
+func (s *Set) loadAnnotationLists(ctx context.Context, options []func(*rego.Rego)) error {
+	rs, err := rego.New(options...).Eval(ctx)
+	if err != nil {
+		return fmt.Errorf("read annotation lists: %w", err)
+	}
+	raw, err := json.Marshal(rs[0].Expressions[0].Value)
+	if err != nil {
+		return fmt.Errorf("read annotation lists: %w", err)
+	}
+	var lists struct{ All []string }
+	if err := json.Unmarshal(raw, &lists); err != nil {
+		return fmt.Errorf("read annotation lists: %w", err)
+	}
+	s.annotations = lists.All
+	return nil
+}
+
+// Evaluate runs all rules over in and returns their findings, sorted by container index
+// and rule. When an evaluation fails, each rule runs alone: the failing one becomes a
+// finding rule-error at its own level and the others still judge. An error means that
+// nothing was judged, because ctx ended or the input cannot be represented.
+func (s *Set) Evaluate(ctx context.Context, in *Input) ([]Finding, error) {
+	doc, err := in.toValue(s.reads, s.parameters)
+	if err != nil {
+		return nil, err
+	}
+	cancel := topdown.NewCancel()
+	defer context.AfterFunc(ctx, cancel.Cancel)()
+
+	txn, err := s.store.NewTransaction(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	defer s.store.Abort(ctx, txn)
+	run := func(q rego.PreparedEvalQuery) ([]any, error) {
+		rs, err := q.Eval(ctx, rego.EvalParsedInput(doc), rego.EvalTransaction(txn),
+			rego.EvalExternalCancel(cancel), rego.EvalMetrics(metrics.NoOp()), rego.EvalSortSets(false))
+		if err != nil {
+			return nil, err
+		}
+		return only(rs)
+	}
+
+	results, err := run(s.all)
+	if err == nil {
+		var findings []Finding
+		for _, r := range results {
+			pkg, f, ok := pair(r)
+			if !ok {
+				return nil, errors.New("read findings: the entry rule gave no [rule, finding] pair")
+			}
+			findings = append(findings, s.finding(s.byPkg[pkg], f, in))
+		}
+		slices.SortFunc(findings, compareFindings)
+		return findings, nil
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("evaluate rules: %w", ctx.Err())
+	}
+
+	var findings []Finding
+	for i := range s.rules {
+		r := &s.rules[i]
+		results, err := run(s.each[r.pkg])
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("evaluate rules: %w", ctx.Err())
+		}
+		if err != nil {
+			findings = append(findings, r.failed(where(err)))
+			continue
+		}
+		for _, f := range results {
+			findings = append(findings, s.finding(r, f, in))
+		}
+	}
+	slices.SortFunc(findings, compareFindings)
+	return findings, nil
+}
+
+// only is the value of a query with one expression over a set.
+func only(rs rego.ResultSet) ([]any, error) {
+	if len(rs) != 1 || len(rs[0].Expressions) != 1 {
+		return nil, errors.New("the result is undefined")
+	}
+	set, ok := rs[0].Expressions[0].Value.([]any)
+	if !ok {
+		return nil, fmt.Errorf("deny is a %T, not a set of findings", rs[0].Expressions[0].Value)
+	}
+	return set, nil
+}
+
+func pair(v any) (string, any, bool) {
+	p, ok := v.([]any)
+	if !ok || len(p) != 2 {
+		return "", nil, false
+	}
+	name, ok := p[0].(string)
+	return name, p[1], ok
+}
+
+// finding reads what a rule said. What is no finding is a rule-error.
+func (s *Set) finding(r *Rule, v any, in *Input) Finding {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return r.failed(fmt.Sprintf("%s: a finding is an object with container, field and message", r.file))
+	}
+	f := Finding{Rule: r.ID, Level: r.Level, Since: r.Since, Remediation: r.Remediation, Index: -1}
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		var ok bool
+		switch k {
+		case "container":
+			f.Container, ok = m[k].(string)
+		case "field":
+			f.Field, ok = m[k].(string)
+		case "message":
+			f.Message, ok = m[k].(string)
+		case "unknown":
+			f.Unknown, ok = m[k].(bool)
+		}
+		if !ok {
+			return r.failed(fmt.Sprintf("%s: a finding has container, field and message as text, not %s: %v", r.file, k, m[k]))
+		}
+	}
+	if f.Message == "" {
+		return r.failed(r.file + ": a finding without a message")
+	}
+	if i := slices.IndexFunc(in.Containers, func(c Container) bool { return f.Container != "" && c.Name == f.Container }); i >= 0 {
+		f.Index = in.Containers[i].Index
+	}
+	return f
+}
+
+func (r *Rule) failed(why string) Finding {
+	return Finding{
+		Rule: RuleError, Level: r.Level, Since: r.Since, Index: -1,
+		Message:     fmt.Sprintf("rule %s could not be evaluated: %s", r.ID, why),
+		Remediation: "Correct the rule; until then every pod is judged by this finding in its place.",
+	}
+}
+
+// where is the message of an evaluation error with its file and line.
+func where(err error) string {
+	var te *topdown.Error
+	if errors.As(err, &te) && te.Location != nil {
+		return fmt.Sprintf("%s:%d: %s", te.Location.File, te.Location.Row, te.Message)
+	}
+	return err.Error()
+}
+
+// capabilities are OPA's without the builtins that are not deterministic or that reach
+// the network or the host.
+func capabilities() *ast.Capabilities {
+	c := ast.CapabilitiesForThisVersion()
+	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool {
+		return b.Nondeterministic || b.Name == "opa.runtime" || strings.HasPrefix(b.Name, "net.lookup") || b.Name == "http.send"
+	})
+	c.AllowNet = []string{}
+	return c
+}
+
+func schemaSet() (*ast.SchemaSet, error) {
+	raw, err := builtin.ReadFile("schema/input.json")
+	if err != nil {
+		return nil, fmt.Errorf("read input schema: %w", err)
+	}
+	var schema any
+	if err := json.Unmarshal(raw, &schema); err != nil {
+		return nil, fmt.Errorf("read input schema: %w", err)
+	}
+	set := ast.NewSchemaSet()
+	set.Put(ast.SchemaRootRef, schema)
+	return set, nil
+}
+
+func compileError(errs ast.Errors) error {
+	lines := make([]string, 0, len(errs))
+	for _, e := range errs {
+		line := e.Message
+		if e.Location != nil {
+			line = fmt.Sprintf("%s:%d: %s", e.Location.File, e.Location.Row, e.Message)
+		}
+		if e.Details != nil {
+			line += " (" + strings.Join(e.Details.Lines(), "; ") + ")"
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return fmt.Errorf("compile rules:\n  %s", strings.Join(slices.Compact(lines), "\n  "))
+}
+
+func rulesOf(modules map[string]*ast.Module) ([]Rule, error) {
+	var rules []Rule
+	var errs []error
+	for _, file := range slices.Sorted(maps.Keys(modules)) {
+		m := modules[file]
+		r, err := ruleOf(file, m, m.Annotations)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case r != nil:
+			if i := slices.IndexFunc(rules, func(o Rule) bool { return o.ID == r.ID }); i >= 0 {
+				errs = append(errs, fmt.Errorf("%s:%d: package %s.%s is also in %s; a rule is one file", file, m.Package.Location.Row, rulesPackage, r.pkg, rules[i].file))
+				continue
+			}
+			rules = append(rules, *r)
+		}
+	}
+	return rules, errors.Join(errs...)
+}
+
+// refuseShadowing keeps a user's package from being, or lying under, one of ours.
+func refuseShadowing(user map[string]*ast.Module, rules []Rule) error {
+	var errs []error
+	for _, file := range slices.Sorted(maps.Keys(user)) {
+		m := user[file]
+		pkg := strings.TrimPrefix(m.Package.Path.String(), "data.")
+		say := func(why string) {
+			errs = append(errs, fmt.Errorf("%s:%d: package %s: %s", file, m.Package.Location.Row, pkg, why))
+		}
+		switch {
+		case pkg != "seccompgate" && !strings.HasPrefix(pkg, "seccompgate."):
+			continue
+		case slices.ContainsFunc(rules, func(r Rule) bool {
+			own := rulesPackage + "." + r.pkg
+			return pkg == own || strings.HasPrefix(pkg, own+".") || strings.HasPrefix(pkg, own+"[")
+		}):
+			say("a built-in rule has this id; choose another")
+		case !strings.HasPrefix(pkg, rulesPackage+"."):
+			say(fmt.Sprintf("only packages %s.<id> are open to you; a library takes a name outside seccompgate", rulesPackage))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func parseDirectory(dir string) (map[string]*ast.Module, map[string][]byte, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read policies: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, nil, fmt.Errorf("read policies: %s is not a directory; name the folder that holds the .rego files", dir)
+	}
+	return parseTree(os.DirFS(dir), ".", dir)
+}
+
+// parseTree parses every .rego file below root but tests, and reports every broken one.
+func parseTree(fsys fs.FS, root, name string) (map[string]*ast.Module, map[string][]byte, error) {
+	modules, sources := make(map[string]*ast.Module), make(map[string][]byte)
+	var errs []error
+	err := fs.WalkDir(fsys, root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		// A ConfigMap volume keeps its files twice, once below a folder called ..data.
+		if d.IsDir() && path != root && strings.HasPrefix(d.Name(), "..") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(path) != ".rego" || strings.HasSuffix(path, "_test.rego") {
+			return nil
+		}
+		file := filepath.Join(name, path)
+		info, err := fs.Stat(fsys, path)
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() || info.Size() > maxPolicyBytes {
+			errs = append(errs, fmt.Errorf("%s: not a regular file of at most %d bytes", file, maxPolicyBytes))
+			return nil
+		}
+		raw, err := fs.ReadFile(fsys, path)
+		if err != nil {
+			return err
+		}
+		m, err := ast.ParseModuleWithOpts(file, string(raw), ast.ParserOptions{ProcessAnnotation: true, Capabilities: capabilities()})
+		var parse ast.Errors
+		switch {
+		case errors.As(err, &parse):
+			errs = append(errs, compileError(parse))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", file, err))
+		case m == nil:
+			errs = append(errs, fmt.Errorf("%s:1: the file is empty; a rule begins with its package", file))
+		default:
+			modules[file], sources[file] = m, raw
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read policies %s: %w", name, err)
+	}
+	return modules, sources, errors.Join(errs...)
+}
+
+func digest(sources map[string][]byte) string {
+	h := sha256.New()
+	for _, file := range slices.Sorted(maps.Keys(sources)) {
+		fmt.Fprintf(h, "%s %d\n", filepath.Base(file), len(sources[file]))
+		h.Write(sources[file])
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
