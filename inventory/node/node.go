@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package node reads the facts of one node from its file system: which profiles it
+// has, how its kubelet and its kernel are set up.
+//
+// There is one file per source. A source opens files below the host's root and runs
+// no command. What it cannot read it leaves out of the facts, where absent means
+// unknown, and says why in a [Problem].
+package node
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
+)
+
+// apiVersion of what is published.
+const apiVersion = "seccompgate.io/v1alpha1"
+
+// maxKernelFile in bytes bounds the small files below proc.
+const maxKernelFile = 64 << 10
+
+// Options say what the file system does not.
+type Options struct {
+	// NodeName is the name of the Node object.
+	NodeName string
+	// GOARCH is the architecture of this process; it is the host's if the host's
+	// kernel is the one that runs here.
+	GOARCH string
+}
+
+// Source reads one part of the facts. What it returns as errors (errors.Join for
+// several) does not stop the others.
+type Source interface {
+	Name() string
+	Collect(host *Host, facts *v1alpha1.NodeFacts) error
+}
+
+// Sources lists what is read, in order: the kubelet's settings say where the
+// profiles are.
+func Sources(options Options) []Source {
+	return []Source{
+		kubelet{},
+		kernel{},
+		architectures{goarch: options.GOARCH},
+		profileFiles{},
+	}
+}
+
+// Problem is why a part of the facts is unknown.
+type Problem struct {
+	Source string
+	Err    error
+}
+
+// String returns the problem on one line.
+func (p Problem) String() string { return fmt.Sprintf("%s: %v", p.Source, p.Err) }
+
+// Collect returns what the node would publish, with the profiles inline.
+func Collect(host *Host, options Options) (*v1alpha1.SeccompNode, []Problem) {
+	n := &v1alpha1.SeccompNode{
+		TypeMeta:   metav1.TypeMeta{APIVersion: apiVersion, Kind: "SeccompNode"},
+		ObjectMeta: metav1.ObjectMeta{Name: options.NodeName},
+	}
+	var problems []Problem
+	for _, source := range Sources(options) {
+		for _, err := range flatten(source.Collect(host, &n.Facts)) {
+			problems = append(problems, Problem{Source: source.Name(), Err: err})
+		}
+	}
+	return n, problems
+}
+
+// flatten takes apart what errors.Join put together.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
