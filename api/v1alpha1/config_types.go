@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// WebhookConfig is the file that seccomp-webhook --config names.
+type WebhookConfig struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Defaults are the levels of namespaces without labels of ours.
+	Defaults ModeDefaults `json:"defaults,omitempty"`
+	// DefaultProfile is the name of the profile injected into pods that name none, in
+	// namespaces that name none. Empty injects nothing.
+	DefaultProfile string `json:"defaultProfile,omitempty"`
+	// Exemptions are neither changed nor judged.
+	Exemptions Exemptions `json:"exemptions,omitempty"`
+	// DryRun makes the whole product observe only: nothing is denied or changed. It does
+	// not change failurePolicy; the audit-only overlay does.
+	DryRun bool `json:"dryRun,omitempty"`
+	// MissingProfile says when a profile counts as missing: "any" eligible node lacks it
+	// (the default), or "all" do.
+	MissingProfile MissingProfile `json:"missingProfile,omitempty"`
+	// UnknownNodes says what follows where a profile is only not known to be there:
+	// "warn" (the default) or "deny".
+	UnknownNodes UnknownNodes `json:"unknownNodes,omitempty"`
+	// Limits bound the work.
+	Limits Limits `json:"limits,omitempty"`
+}
+
+// ModeDefaults are levels by mode; empty means privileged.
+type ModeDefaults struct {
+	Enforce Level `json:"enforce,omitempty"`
+	Warn    Level `json:"warn,omitempty"`
+	Audit   Level `json:"audit,omitempty"`
+}
+
+// Exemptions name what is exempt, exactly: there are no patterns.
+type Exemptions struct {
+	// Namespaces by name. The registration's namespaceSelector must list the same.
+	Namespaces []string `json:"namespaces,omitempty"`
+	// Usernames as the API server authenticated them.
+	Usernames []string `json:"usernames,omitempty"`
+	// RuntimeClasses by name.
+	RuntimeClasses []string `json:"runtimeClasses,omitempty"`
+}
+
+// MissingProfile is when a profile counts as missing.
+type MissingProfile string
+
+// The values of MissingProfile.
+const (
+	MissingOnAny MissingProfile = "any"
+	MissingOnAll MissingProfile = "all"
+)
+
+// UnknownNodes is what follows from nodes without facts.
+type UnknownNodes string
+
+// The values of UnknownNodes.
+const (
+	UnknownWarn UnknownNodes = "warn"
+	UnknownDeny UnknownNodes = "deny"
+)
+
+// Limits bound the work of a replica. Zero means the default.
+type Limits struct {
+	// ConcurrentRequests in work; more wait. Defaults to twice the number of processors.
+	ConcurrentRequests int `json:"concurrentRequests,omitempty"`
+	// WaitingRequests is how many may wait; further ones are refused at once.
+	// Defaults to 1024.
+	WaitingRequests int `json:"waitingRequests,omitempty"`
+	// Timeout of a request that names none. Defaults to 2500ms: the registration's three
+	// seconds less what an answer needs to arrive.
+	Timeout metav1.Duration `json:"timeout,omitempty"`
+}
+
+// ControllerConfig is the file that seccomp-controller --config names.
+type ControllerConfig struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Certificate is the serving certificate that the controller makes for the webhook,
+	// in the flavour that has no other issuer. Absent means that it makes none.
+	Certificate *SelfSignedCertificate `json:"certificate,omitempty"`
+}
+
+// SelfSignedCertificate says where a self-signed certificate goes.
+type SelfSignedCertificate struct {
+	// Secret that holds the certificate, as namespace and name.
+	Secret ObjectName `json:"secret"`
+	// Service that the certificate is for.
+	Service ObjectName `json:"service"`
+	// Registration is the name of the ValidatingWebhookConfiguration and of the
+	// MutatingWebhookConfiguration that get the CA bundle.
+	Registration string `json:"registration"`
+}
+
+// ObjectName names an object in a namespace.
+type ObjectName struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+// AgentConfig is the file that seccomp-agent --config names.
+type AgentConfig struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// Root is where the host's "/" is mounted. Defaults to "/".
+	Root string `json:"root,omitempty"`
+	// NodeName is the name of the Node object that the agent runs on.
+	NodeName string `json:"nodeName,omitempty"`
+}

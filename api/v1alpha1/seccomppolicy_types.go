@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// SeccompPolicy is a user's rules, their parameters, and exceptions from any rule.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=scp,categories=seccompgate
+type SeccompPolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   SeccompPolicySpec   `json:"spec"`
+	Status SeccompPolicyStatus `json:"status,omitempty"`
+}
+
+// SeccompPolicyList is a list of SeccompPolicy.
+//
+// +kubebuilder:object:root=true
+type SeccompPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []SeccompPolicy `json:"items"`
+}
+
+// SeccompPolicySpec is what the user supplies.
+type SeccompPolicySpec struct {
+	// Rules are Rego modules; each is one rule or a library.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Rules []RegoModule `json:"rules,omitempty"`
+	// Parameters are seen by rules as input.parameters.
+	Parameters map[string]string `json:"parameters,omitempty"`
+	// Exceptions excuse findings. An excused finding is shown as such, never dropped.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	Exceptions []PolicyException `json:"exceptions,omitempty"`
+}
+
+// RegoModule is one file of Rego.
+type RegoModule struct {
+	// Name of the file, for messages; it ends in ".rego".
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?\.rego$`
+	Name string `json:"name"`
+	// Rego is the text of the module.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=262144
+	Rego string `json:"rego"`
+}
+
+// PolicyException excuses the findings of some rules for some pods, for a time.
+type PolicyException struct {
+	// Rules are the ids of the rules whose findings are excused.
+	// +kubebuilder:validation:MinItems=1
+	// +listType=set
+	Rules []string `json:"rules"`
+	// Namespaces that the exception is for; empty means all.
+	// +listType=set
+	Namespaces []string `json:"namespaces,omitempty"`
+	// PodSelector chooses pods by label; empty means all.
+	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
+	// Reason is shown with every excused finding.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason"`
+	// Expires is when the exception ends by itself.
+	Expires metav1.Time `json:"expires"`
+}
+
+// SeccompPolicyStatus is what became of the rules.
+type SeccompPolicyStatus struct {
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
