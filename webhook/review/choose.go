@@ -3,6 +3,9 @@
 package review
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
@@ -138,3 +141,51 @@ func grants(r *policies.Requested, p *SeccompProfile) bool {
 
 // digestDigits is how much of a digest stands in the name of a generation's file.
 const digestDigits = 12
+
+// sortedContainers are the containers that labels name.
+func (c *choice) sortedContainers() []string { return slices.Sorted(maps.Keys(c.containers)) }
+
+func nearest(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return "; nearest: " + strings.Join(names, ", ")
+}
+
+// Annotations that fields replaced in Kubernetes 1.19. The API server still compares them
+// with the fields, and refuses a pod in which both are set and differ.
+const (
+	alphaPodAnnotation       = "seccomp.security.alpha.kubernetes.io/pod"
+	alphaContainerAnnotation = "container.seccomp.security.alpha.kubernetes.io/"
+)
+
+// staleAnnotation says why an injection would make the API server refuse the pod, with a
+// message that names neither the label nor us; empty when it would not.
+func staleAnnotation(w Workload, c *choice) string {
+	conflict := func(key string, r *policies.Requested) string {
+		value, ok := w.Meta.Annotations[key]
+		if !ok || !usable(r) || value == alphaValue(r) {
+			return ""
+		}
+		return fmt.Sprintf("%s asks for profile %q, but the annotation %s says %q, and the API server refuses a pod in which the two differ; nothing is injected; remove the annotation, which has no other effect", r.Field, r.Name, key, value)
+	}
+	if w.Spec.seccompProfile() == nil && c.pod != nil {
+		if s := conflict(alphaPodAnnotation, c.pod); s != "" {
+			return s
+		}
+	}
+	for _, name := range c.sortedContainers() {
+		if s := conflict(alphaContainerAnnotation+name, c.containers[name]); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// alphaValue is what the old annotation says for a request.
+func alphaValue(r *policies.Requested) string {
+	if r.Type == string(seccomp.RuntimeDefault) {
+		return "runtime/default"
+	}
+	return "localhost/" + r.Path
+}

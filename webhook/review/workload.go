@@ -190,13 +190,20 @@ func Extract(kind string, o *Object) (Workload, bool) {
 	}
 }
 
-// name of the pod as a person would call it: generateName stands where the API server
-// has not made a name yet.
-func (m *Metadata) name() string {
+// DisplayName is what a person would call the object: generateName stands where the API
+// server has not made a name yet.
+func (m *Metadata) DisplayName() string {
 	if m.Name == "" && m.GenerateName != "" {
 		return m.GenerateName + "*"
 	}
 	return m.Name
+}
+
+func (w *Workload) name() string {
+	if w.Meta == nil {
+		return ""
+	}
+	return w.Meta.DisplayName()
 }
 
 func (s *PodSpec) os() string {

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+TOOL := go tool -modfile=tools.mod
+# Fuzz targets and benchmarks run for long by hand, and briefly in "make test", so that
+# they cannot rot.
+FUZZTIME ?= 60s
+BENCHTIME ?= 1s
+BENCH ?= .
+GENERATED := api/v1alpha1/zz_generated.deepcopy.go manifests/base/crd policies/schema docs/rules.md README.md
+
+##@ Use
+
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## run the main job on a real local cluster and print the decisions (KEEP=1 leaves it running)
+	@go -C e2e run ./demo $(if $(KEEP),--keep)
+
+.PHONY: build
+build: ## build the commands into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+	ln -sf seccompctl bin/kubectl-seccompgate
+
+.PHONY: image
+image: ## build the images for amd64 and arm64 with buildah, and check that they are reproducible
+	e2e/images/build.sh
+
+##@ Develop
+
+.PHONY: test
+test: ## everything: checks, unit and Rego tests, the real API server, images, fuzz targets and benchmarks briefly
+	$(MAKE) lint verify
+	go test -race -shuffle=on -timeout 20m ./...
+	$(MAKE) fuzz FUZZTIME=3s
+	$(MAKE) bench BENCHTIME=10x
+	$(MAKE) image
+	$(MAKE) test-e2e
+
+.PHONY: test-e2e
+test-e2e: ## the tests on a real API server (builds Kubernetes once: some 8 minutes)
+	go -C e2e test -count=1 -timeout 40m ./...
+
+.PHONY: lint
+lint: ## build, vet, staticcheck and formatting
+	go build ./...
+	go vet ./...
+	go -C e2e vet ./...
+	$(TOOL) staticcheck ./...
+	@bin=$$($(TOOL) -n staticcheck); cd e2e && "$$bin" ./...
+	@out=$$($(TOOL) gofumpt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v zz_generated)); \
+		if [ -n "$$out" ]; then echo "gofumpt would change these files; run make fmt:"; echo "$$out"; exit 1; fi
+
+.PHONY: fmt
+fmt: ## format Go and Rego
+	$(TOOL) gofumpt -l -w $$(git ls-files -co --exclude-standard '*.go' | grep -v zz_generated)
+
+.PHONY: generate
+generate: ## write everything that is generated
+	$(TOOL) controller-gen object crd:crdVersions=v1 paths=./api/... output:crd:dir=manifests/base/crd
+	go test ./policies ./cmd/... -run 'Current|Golden' -update >/dev/null
+
+.PHONY: verify
+verify: ## fail when something generated is not what generate writes
+	@before=$$(git status --porcelain -- $(GENERATED); git diff -- $(GENERATED) | sha256sum); $(MAKE) generate; \
+		after=$$(git status --porcelain -- $(GENERATED); git diff -- $(GENERATED) | sha256sum); \
+		if [ "$$before" != "$$after" ]; then git --no-pager diff --stat -- $(GENERATED); echo "generated files were not up to date; commit what make generate has written"; exit 1; fi
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | grep -v '^./e2e' | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$pkg/*_test.go | cut -c6-); do \
+			echo "fuzz $$pkg $$target"; \
+			go test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x; \
+		done; done
+
+.PHONY: bench
+bench: ## run the benchmarks named by BENCH for BENCHTIME
+	go test ./... -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME)
+
+.PHONY: new-rule
+new-rule: ## write the files of a new rule: make new-rule ID=my-rule
+	@e2e=; test -n "$(ID)" || { echo "name the rule: make new-rule ID=my-rule"; exit 2; }
+	@echo "see CONTRIBUTING.md"

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/seccompgate/seccompgate/policies"
+	"github.com/seccompgate/seccompgate/webhook/review"
+)
+
+// Label values. Every set is closed: names of pods, users and user-supplied rules are in
+// none of them.
+const (
+	decisionAllowed   = "allowed"
+	decisionDenied    = "denied"
+	decisionWouldDeny = "would-deny"
+	decisionExempt    = "exempt"
+	decisionError     = "error"
+
+	resourcePod       = "pod"
+	resourceWorkload  = "workload"
+	resourceBinding   = "binding"
+	resourceNamespace = "namespace"
+	resourceOwn       = "own"
+	resourceOther     = "other"
+
+	// userRule stands for every rule that is not built in.
+	userRule = "user"
+)
+
+// Metrics of the webhook.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	decisions  *prometheus.CounterVec
+	findings   *prometheus.CounterVec
+	injections *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	refused    *prometheus.CounterVec
+	inWork     prometheus.Gauge
+	checks     *prometheus.GaugeVec
+	policy     *prometheus.GaugeVec
+	loads      *prometheus.CounterVec
+}
+
+// NewMetrics makes the metrics, each of them present from the start.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "seccompgate_decisions_total",
+			Help: "Decisions of the validating webhook, without those of dry-run requests.",
+		}, []string{"decision", "operation", "resource"}),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "seccompgate_findings_total",
+			Help: "Findings by rule and by the mode that they concern; rules that are not built in count as user.",
+		}, []string{"rule", "mode"}),
+		injections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "seccompgate_injections_total",
+			Help: "Requests to the mutating webhook: injected, unchanged, or answered without a change because of an error.",
+		}, []string{"result"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "seccompgate_request_duration_seconds",
+			Help:    "Time from the first byte of a request's body to its answer.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}, []string{"path"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "seccompgate_requests_refused_total",
+			Help: "Requests that were not looked at: too many at once, too large, or malformed.",
+		}, []string{"reason"}),
+		inWork: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "seccompgate_requests_in_work",
+			Help: "Requests that are being decided.",
+		}),
+		checks: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "seccompgate_check_failing",
+			Help: "1 while a check of readiness fails, also after the replica has become ready.",
+		}, []string{"check"}),
+		policy: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "seccompgate_policy_info",
+			Help: "1 for the digest of the rules in use; replicas that differ judge differently.",
+		}, []string{"digest"}),
+		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "seccompgate_policy_loads_total",
+			Help: "Loads of changed rules. After a failed one the rules before stay in use.",
+		}, []string{"result"}),
+	}
+	m.registry.MustRegister(
+		m.decisions, m.findings, m.injections, m.duration, m.refused, m.inWork, m.checks, m.policy, m.loads,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	for _, d := range []string{decisionAllowed, decisionDenied, decisionWouldDeny, decisionExempt, decisionError} {
+		for _, op := range []string{review.Create, review.Update} {
+			for _, r := range []string{resourcePod, resourceWorkload, resourceBinding, resourceNamespace, resourceOwn} {
+				m.decisions.WithLabelValues(d, op, r)
+			}
+		}
+	}
+	for _, r := range []string{"injected", "unchanged", "error"} {
+		m.injections.WithLabelValues(r)
+	}
+	for _, r := range []string{"overload", "size", "malformed"} {
+		m.refused.WithLabelValues(r)
+	}
+	for _, r := range []string{"success", "failure"} {
+		m.loads.WithLabelValues(r)
+	}
+	for _, p := range []string{PathMutate, PathValidate} {
+		m.duration.WithLabelValues(p)
+	}
+	return m
+}
+
+// Register adds a collector of somebody else's.
+func (m *Metrics) Register(c prometheus.Collector) error { return m.registry.Register(c) }
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func (m *Metrics) observe(path string, start time.Time) {
+	m.duration.WithLabelValues(path).Observe(time.Since(start).Seconds())
+}
+
+// count counts a decision. What is only tried out (dry-run) does not count.
+func (m *Metrics) count(req *request, resource, decision string) {
+	if req.DryRun {
+		return
+	}
+	operation := review.Create
+	if req.Operation == review.Update {
+		operation = review.Update
+	}
+	m.decisions.WithLabelValues(decision, operation, resource).Inc()
+}
+
+func (m *Metrics) countFindings(mode string, findings []policies.Finding, builtIn map[string]bool) {
+	for i := range findings {
+		rule := findings[i].Rule
+		if !builtIn[rule] {
+			rule = userRule
+		}
+		m.findings.WithLabelValues(rule, mode).Inc()
+	}
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
+	"github.com/seccompgate/seccompgate/policies"
+	"github.com/seccompgate/seccompgate/webhook/review"
+)
+
+// Keys of audit annotations. The API server puts the webhook's name before them and drops
+// a key that, with it, is no qualified name.
+const (
+	annotationDecision  = "decision"
+	annotationFindings  = "findings"
+	annotationWouldDeny = "would-deny"
+	annotationExempt    = "exempt"
+	annotationError     = "error"
+	annotationPolicy    = "policy"
+)
+
+// policyDigits of the digest tell the rules of two replicas apart.
+const policyDigits = len("sha256:") + 12
+
+var errNoObject = errors.New("the request has no object")
+
+// namespaceWait is how long a namespace that nobody knows yet is waited for: who makes a
+// namespace makes a pod in it next, and watches need some milliseconds.
+const (
+	namespaceWait = time.Second
+	namespacePoll = 10 * time.Millisecond
+)
+
+// validate answers the validating webhook.
+func (h *handlers) validate(ctx context.Context, req *request, body []byte) *answer {
+	switch {
+	case req.Operation != review.Create && req.Operation != review.Update:
+		// Nothing that ends or connects changes a profile.
+		return &answer{allowed: true}
+	case req.Resource.Group == v1alpha1.GroupVersion.Group:
+		return h.validateOwn(req, body)
+	case req.Resource.Group == "" && req.Resource.Resource == "namespaces":
+		return h.validateNamespace(ctx, req)
+	default:
+		return h.validateWorkload(ctx, req, body)
+	}
+}
+
+func (h *handlers) validateWorkload(ctx context.Context, req *request, body []byte) *answer {
+	a := &answer{}
+	resource := resourceOf(req)
+	r, err := h.reviewRequest(ctx, req, body)
+	if err != nil {
+		h.Metrics.count(req, resource, decisionError)
+		a.deny(http.StatusBadRequest, "the request was not judged: "+err.Error())
+		return a
+	}
+	d, err := h.Reviewer.Review(ctx, r)
+	for _, n := range d.Notes {
+		a.warn(n)
+	}
+	if err != nil {
+		h.undecided(a, &d, err)
+		h.Metrics.count(req, resource, decisionError)
+		return a
+	}
+	rules := h.Policies()
+	a.annotate(annotationPolicy, rules.Digest()[:policyDigits])
+	decision := h.record(a, &d)
+	h.Metrics.count(req, resource, decision)
+	if len(d.Denied)+len(d.WouldDeny)+len(d.Warned)+len(d.Audited) > 0 && !req.DryRun {
+		builtIn := builtInRules(rules)
+		h.Metrics.countFindings("enforce", d.Denied, builtIn)
+		h.Metrics.countFindings("enforce", d.WouldDeny, builtIn)
+		h.Metrics.countFindings("warn", d.Warned, builtIn)
+		h.Metrics.countFindings("audit", d.Audited, builtIn)
+	}
+	h.Log.V(1).Info("Request reviewed", "kind", req.Kind.Kind, "namespace", req.Namespace, "name", r.Object.Metadata.DisplayName(),
+		"operation", req.Operation, "decision", decision, "denied", len(d.Denied), "warned", len(d.Warned), "audited", len(d.Audited))
+	return a
+}
+
+// record writes a decision into the answer and returns its name.
+func (h *handlers) record(a *answer, d *review.Decision) string {
+	decision := decisionAllowed
+	a.allowed = d.Allowed
+	switch {
+	case d.Exempt != "":
+		decision = decisionExempt
+		a.annotate(annotationExempt, d.Exempt)
+	case !d.Allowed:
+		decision = decisionDenied
+		a.deny(http.StatusForbidden, denial(d))
+	case len(d.WouldDeny) > 0:
+		decision = decisionWouldDeny
+		a.annotate(annotationWouldDeny, listed(d.WouldDeny, maxAnnotation))
+	}
+	a.annotate(annotationDecision, decision)
+	if len(d.Audited) > 0 {
+		a.annotate(annotationFindings, listed(d.Audited, maxAnnotation))
+	}
+	if d.Allowed {
+		// Who is denied reads that, and needs no warnings about the rest.
+		a.warnFindings(d.Warned)
+	}
+	return decision
+}
+
+// denial is what the user reads behind the webhook's name.
+func denial(d *review.Decision) string {
+	// The API server's words and the name of the webhook stand before it.
+	return fmt.Sprintf("seccompgate %s: %s", d.Modes.Enforce.Level, listed(d.Denied, maxMessage-64))
+}
+
+// undecided answers a request that no rule could judge: where findings deny, it is denied.
+func (h *handlers) undecided(a *answer, d *review.Decision, err error) {
+	h.Log.Error(err, "Request could not be judged")
+	code, text := http.StatusInternalServerError, "could not be evaluated: "+err.Error()
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		code, text = http.StatusGatewayTimeout, "could not be evaluated in time; retry, and give the webhook more processors if it stays so"
+	}
+	a.annotate(annotationDecision, decisionError)
+	a.annotate(annotationError, text)
+	if d.Enforcing {
+		a.deny(code, text)
+		return
+	}
+	a.allowed = true
+}
+
+// namespace is the labels of a namespace, waited for when nobody knows them yet.
+func (h *handlers) namespace(ctx context.Context, name string) (map[string]string, bool) {
+	labels, known := h.Namespaces.NamespaceLabels(name)
+	if known || name == "" {
+		return labels, known
+	}
+	ctx, cancel := context.WithTimeout(ctx, namespaceWait)
+	defer cancel()
+	tick := time.NewTicker(namespacePoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case <-tick.C:
+			if labels, known := h.Namespaces.NamespaceLabels(name); known {
+				return labels, true
+			}
+		}
+	}
+}
+
+func resourceOf(req *request) string {
+	switch {
+	case req.Kind.Kind == "Binding":
+		return resourceBinding
+	case req.Resource.Group == "" && req.Resource.Resource == "pods":
+		return resourcePod
+	default:
+		return resourceWorkload
+	}
+}
+
+func builtInRules(s *policies.Set) map[string]bool {
+	m := map[string]bool{policies.RuleError: true, review.NotSynced: true}
+	for _, r := range s.Rules() {
+		if r.BuiltIn {
+			m[r.ID] = true
+		}
+	}
+	return m
+}
