@@ -2,16 +2,22 @@
 
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // WebhookConfig is the file that seccomp-webhook --config names.
 type WebhookConfig struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// Defaults are the levels of namespaces without labels of ours.
+	// Defaults are the levels of namespaces without labels of ours: privileged,
+	// baseline, restricted or strict.
 	Defaults ModeDefaults `json:"defaults,omitempty"`
 	// DefaultProfile is the name of the profile injected into pods that name none, in
-	// namespaces that name none. Empty injects nothing.
+	// namespaces that name none: runtime-default or that of a LocalhostProfile. Empty
+	// injects nothing.
 	DefaultProfile string `json:"defaultProfile,omitempty"`
 	// Exemptions are neither changed nor judged.
 	Exemptions Exemptions `json:"exemptions,omitempty"`
@@ -39,7 +45,8 @@ type ModeDefaults struct {
 type Exemptions struct {
 	// Namespaces by name. The registration's namespaceSelector must list the same.
 	Namespaces []string `json:"namespaces,omitempty"`
-	// Usernames as the API server authenticated them.
+	// Usernames as the API server authenticated them. Not those of the controllers
+	// that make pods for everybody, of nodes or of groups.
 	Usernames []string `json:"usernames,omitempty"`
 	// RuntimeClasses by name.
 	RuntimeClasses []string `json:"runtimeClasses,omitempty"`
@@ -63,15 +70,31 @@ const (
 	UnknownDeny UnknownNodes = "deny"
 )
 
+// Bounds and defaults of Limits.
+const (
+	// MaxConcurrentRequests is far above what helps: a request in work uses one processor.
+	MaxConcurrentRequests = 10_000
+	// MaxWaitingRequests keeps what waits, at most 3 MiB each and mostly some KiB, within
+	// the memory of a container.
+	MaxWaitingRequests     = 100_000
+	DefaultWaitingRequests = 1024
+	// MinTimeout leaves time for an evaluation, and MaxTimeout is the longest that the
+	// API server waits for a webhook.
+	MinTimeout     = 100 * time.Millisecond
+	MaxTimeout     = 30 * time.Second
+	DefaultTimeout = 2500 * time.Millisecond
+)
+
 // Limits bound the work of a replica. Zero means the default.
 type Limits struct {
-	// ConcurrentRequests in work; more wait. Defaults to twice the number of processors.
+	// ConcurrentRequests in work, up to 10000; more wait. Defaults to twice the number
+	// of processors.
 	ConcurrentRequests int `json:"concurrentRequests,omitempty"`
-	// WaitingRequests is how many may wait; further ones are refused at once.
-	// Defaults to 1024.
+	// WaitingRequests is how many may wait, up to 100000; further ones are refused at
+	// once. Defaults to 1024.
 	WaitingRequests int `json:"waitingRequests,omitempty"`
-	// Timeout of a request that names none. Defaults to 2500ms: the registration's three
-	// seconds less what an answer needs to arrive.
+	// Timeout of a request that names none, 100ms to 30s. Defaults to 2500ms: the
+	// registration's three seconds less what an answer needs to arrive.
 	Timeout metav1.Duration `json:"timeout,omitempty"`
 }
 
@@ -107,6 +130,7 @@ type AgentConfig struct {
 
 	// Root is where the host's "/" is mounted. Defaults to "/".
 	Root string `json:"root,omitempty"`
-	// NodeName is the name of the Node object that the agent runs on.
+	// NodeName is the name of the Node object that the agent runs on. Empty when the
+	// command line says it.
 	NodeName string `json:"nodeName,omitempty"`
 }

@@ -17,7 +17,8 @@ const profileSetNameDigits = 32
 // ProfileSetName is the name of the ProfileSet with these files: the beginning of the
 // SHA-256 of their JSON, sorted by path. The order of profiles does not matter.
 func ProfileSetName(profiles []ProfileFile) string {
-	sorted := slices.Clone(profiles)
+	// Not nil for no files, which the encoder would write in another way.
+	sorted := append([]ProfileFile{}, profiles...)
 	slices.SortStableFunc(sorted, func(a, b ProfileFile) int { return cmp.Compare(a.Path, b.Path) })
 	h := sha256.New()
 	// The types hold only strings, numbers, booleans and lists of them: nothing that the

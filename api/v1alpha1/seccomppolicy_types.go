@@ -9,6 +9,9 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=scp,categories=seccompgate
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type SeccompPolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -34,6 +37,8 @@ type SeccompPolicySpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	Rules []RegoModule `json:"rules,omitempty"`
 	// Parameters are seen by rules as input.parameters.
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 63 && size(self[key]) <= 4096)",message="a parameter's name has at most 63 characters and its value at most 4096"
 	Parameters map[string]string `json:"parameters,omitempty"`
 	// Exceptions excuse findings. An excused finding is shown as such, never dropped.
 	// +listType=atomic
@@ -56,11 +61,17 @@ type RegoModule struct {
 // PolicyException excuses the findings of some rules for some pods, for a time.
 type PolicyException struct {
 	// Rules are the ids of the rules whose findings are excused.
-	// +kubebuilder:validation:MinItems=1
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
 	Rules []string `json:"rules"`
 	// Namespaces that the exception is for; empty means all.
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Namespaces []string `json:"namespaces,omitempty"`
 	// PodSelector chooses pods by label; empty means all.
 	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
@@ -76,5 +87,6 @@ type PolicyException struct {
 type SeccompPolicyStatus struct {
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }

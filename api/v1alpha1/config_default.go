@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"cmp"
+	"runtime"
+)
+
+// Default sets what is not set.
+func (c *WebhookConfig) Default() {
+	c.Defaults.Enforce = cmp.Or(c.Defaults.Enforce, LevelPrivileged)
+	c.Defaults.Warn = cmp.Or(c.Defaults.Warn, LevelPrivileged)
+	c.Defaults.Audit = cmp.Or(c.Defaults.Audit, LevelPrivileged)
+	c.MissingProfile = cmp.Or(c.MissingProfile, MissingOnAny)
+	c.UnknownNodes = cmp.Or(c.UnknownNodes, UnknownWarn)
+	c.Limits.ConcurrentRequests = cmp.Or(c.Limits.ConcurrentRequests, 2*runtime.GOMAXPROCS(0))
+	c.Limits.WaitingRequests = cmp.Or(c.Limits.WaitingRequests, DefaultWaitingRequests)
+	c.Limits.Timeout.Duration = cmp.Or(c.Limits.Timeout.Duration, DefaultTimeout)
+}
+
+// Default sets what is not set: nothing, for a certificate is made only where the file
+// says so.
+func (c *ControllerConfig) Default() {}
+
+// Default sets what is not set.
+func (c *AgentConfig) Default() {
+	c.Root = cmp.Or(c.Root, "/")
+}
