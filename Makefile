@@ -59,6 +59,7 @@ lint: ## build, vet, staticcheck and formatting
 .PHONY: fmt
 fmt: ## format Go and Rego
 	$(TOOL) gofumpt -l -w $$(git ls-files -co --exclude-standard '*.go' | grep -v zz_generated)
+	go run github.com/open-policy-agent/opa fmt -w policies
 
 .PHONY: generate
 generate: ## write everything that is generated
@@ -85,5 +86,4 @@ bench: ## run the benchmarks named by BENCH for BENCHTIME
 
 .PHONY: new-rule
 new-rule: ## write the files of a new rule: make new-rule ID=my-rule
-	@e2e=; test -n "$(ID)" || { echo "name the rule: make new-rule ID=my-rule"; exit 2; }
-	@echo "see CONTRIBUTING.md"
+	@policies/new-rule.sh "$(ID)"

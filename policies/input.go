@@ -33,7 +33,8 @@ type Input struct {
 	Recording *Recording `json:"recording,omitempty"`
 	// HostPaths are the host directories that containers mount.
 	HostPaths []HostPath `json:"hostPaths"`
-	// Pod is what the pod itself says, whatever its containers override.
+	// Pod is what the pod itself says, whatever its containers override. It is empty for a
+	// binding.
 	Pod Pod `json:"pod"`
 	// Containers in the order init, regular, ephemeral, each as the spec lists them.
 	Containers []Container `json:"containers"`
@@ -125,7 +126,10 @@ type Declared struct {
 
 // Effective is the profile that the container will run under.
 type Effective struct {
-	Type             string `json:"type"`
+	Type string `json:"type"`
+	// LocalhostProfile is empty unless Type is Localhost: a privileged container has
+	// none, whatever its fields name, and no rule about a profile's file or content
+	// concerns it.
 	LocalhostProfile string `json:"localhostProfile"`
 	// Origin is that of Declared, or privileged.
 	Origin string `json:"origin"`
@@ -200,7 +204,8 @@ type ProfileNodes struct {
 
 // Group of nodes, with a few of their names.
 type Group struct {
-	Count    int      `json:"count"`
+	Count int `json:"count"`
+	// Examples are never empty when Count is above 0.
 	Examples []string `json:"examples"`
 }
 

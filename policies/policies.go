@@ -31,7 +31,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
-//go:embed main.rego lib rules schema/input.json
+//go:embed main.rego lib/*.rego rules/*/*.rego schema/input.json
 var builtin embed.FS
 
 // maxPolicyBytes bounds one file of a user's policies: far above any rule, far below
@@ -67,6 +67,10 @@ type Set struct {
 // Load compiles the built-in rules and those of the directory. The error of a broken
 // rule names file and line; all problems that the compiler finds are in it.
 func Load(ctx context.Context, opts Options) (*Set, error) {
+	return loadWithin(ctx, opts, partialEvalTimeout)
+}
+
+func loadWithin(ctx context.Context, opts Options, partialEval time.Duration) (*Set, error) {
 	own, sources, err := parseTree(builtin, ".", "policies")
 	if err != nil {
 		return nil, err
@@ -93,8 +97,10 @@ func Load(ctx context.Context, opts Options) (*Set, error) {
 			return nil, err
 		}
 		rules = append(rules, userRules...)
-		maps.Copy(modules, user)
-		maps.Copy(sources, userSources)
+		// A user's file must not take the place of one of ours, whatever it is called.
+		for file := range user {
+			modules["user:"+file], sources["user:"+file] = user[file], userSources[file]
+		}
 	}
 	slices.SortFunc(rules, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) })
 
@@ -109,7 +115,7 @@ func Load(ctx context.Context, opts Options) (*Set, error) {
 	for i := range s.rules {
 		s.byPkg[s.rules[i].pkg] = &s.rules[i]
 	}
-	if err := s.compile(ctx, modules); err != nil {
+	if err := s.compile(ctx, modules, partialEval); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -125,8 +131,15 @@ func (s *Set) Digest() string { return s.digest }
 func (s *Set) ReadsObject() bool { return s.reads.top["object"] }
 
 // ListedAnnotation says whether an annotation key can reach a runtime's seccomp filter.
-func (s *Set) ListedAnnotation(key string) bool {
-	return slices.ContainsFunc(s.annotations, func(p string) bool { return strings.HasPrefix(key, p) })
+func (s *Set) ListedAnnotation(key string) bool { return hasPrefix(key, s.annotations) }
+
+func hasPrefix(key string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(key, p) {
+			return true
+		}
+	}
+	return false
 }
 
 const entryPackage = "seccompgate.entry"
@@ -142,7 +155,7 @@ func entry(rules []Rule) (*ast.Module, error) {
 	return ast.ParseModule("entry.rego", b.String())
 }
 
-func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module) error {
+func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module, partialEval time.Duration) error {
 	e, err := entry(s.rules)
 	if err != nil {
 		return fmt.Errorf("parse entry: %w", err)
@@ -180,7 +193,7 @@ func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module) error
 			rego.DisableInlining(severalDefinitions(c)),
 		}
 	}
-	s.all, err = prepare(ctx, options("data."+entryPackage+".findings"))
+	s.all, err = prepare(ctx, options("data."+entryPackage+".findings"), partialEval)
 	if err != nil {
 		return fmt.Errorf("prepare rules: %w", err)
 	}
@@ -195,8 +208,8 @@ func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module) error
 	return s.loadAnnotationLists(ctx, options("data.seccompgate.lib.annotations"))
 }
 
-func prepare(ctx context.Context, options []func(*rego.Rego)) (rego.PreparedEvalQuery, error) {
-	bounded, cancel := context.WithTimeout(ctx, partialEvalTimeout)
+func prepare(ctx context.Context, options []func(*rego.Rego), partialEval time.Duration) (rego.PreparedEvalQuery, error) {
+	bounded, cancel := context.WithTimeout(ctx, partialEval)
 	defer cancel()
 	q, err := rego.New(options...).PrepareForEval(bounded, rego.WithPartialEval())
 	if err == nil || bounded.Err() == nil || ctx.Err() != nil {
@@ -214,7 +227,7 @@ func severalDefinitions(c *ast.Compiler) []string {
 			if name := r.Head.Ref()[0].String(); name == "deny" || name == "findings" {
 				continue
 			}
-			path := r.Path().String()
+			path := r.Ref().GroundPrefix().String()
 			for ; r != nil; r = r.Else {
 				bodies[path]++
 			}
@@ -238,6 +251,9 @@ func (s *Set) loadAnnotationLists(ctx context.Context, options []func(*rego.Rego
 		return fmt.Errorf("read annotation lists: %w", err)
 	}
 	s.annotations = lists.All
+	if !slices.ContainsFunc(s.rules, func(r Rule) bool { return !r.BuiltIn }) {
+		s.reads.annotations = lists.All
+	}
 	return nil
 }
 
@@ -373,12 +389,19 @@ func where(err error) string {
 	return err.Error()
 }
 
+// sideDoors are builtins that OPA does not flag as not deterministic: certificates are
+// verified at the time of day, and a schema may refer to any file of the host.
+var sideDoors = []string{
+	"crypto.x509.parse_and_verify_certificates", "crypto.x509.parse_and_verify_certificates_with_options",
+	"json.match_schema", "json.verify_schema",
+}
+
 // capabilities are OPA's without the builtins that are not deterministic or that reach
 // the network or the host.
 func capabilities() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
 	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool {
-		return b.Nondeterministic || b.Name == "opa.runtime" || strings.HasPrefix(b.Name, "net.lookup") || b.Name == "http.send"
+		return b.Nondeterministic || slices.Contains(sideDoors, b.Name)
 	})
 	c.AllowNet = []string{}
 	return c
@@ -499,13 +522,14 @@ func parseTree(fsys fs.FS, root, name string) (map[string]*ast.Module, map[strin
 		}
 		m, err := ast.ParseModuleWithOpts(file, string(raw), ast.ParserOptions{ProcessAnnotation: true, Capabilities: capabilities()})
 		var parse ast.Errors
+		var empty *ast.Error
 		switch {
 		case errors.As(err, &parse):
 			errs = append(errs, compileError(parse))
+		case errors.As(err, &empty): // the parser has no other single error
+			errs = append(errs, fmt.Errorf("%s:1: the file is empty; a rule begins with its package", file))
 		case err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", file, err))
-		case m == nil:
-			errs = append(errs, fmt.Errorf("%s:1: the file is empty; a rule begins with its package", file))
 		default:
 			modules[file], sources[file] = m, raw
 		}

@@ -106,7 +106,19 @@ func ruleOf(file string, m *ast.Module, notes []*ast.Annotations) (*Rule, error)
 	if r.Level.Rank() < 0 {
 		return nil, fmt.Errorf("%s:%d: package %s: METADATA custom.level %q is not one of baseline, restricted, strict", file, at.Row, pkg, r.Level)
 	}
-	if !slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool { return r.Head.Ref()[0].String() == "deny" }) {
+	judges := false
+	for _, rule := range m.Rules {
+		ref := rule.Head.Ref()
+		if !ref[0].Equal(ast.VarTerm("deny")) {
+			continue
+		}
+		// Anything but a set would be taken for no finding at all.
+		if len(ref) > 1 || rule.Head.RuleKind() != ast.MultiValue {
+			return nil, fmt.Errorf("%s:%d: package %s: deny is not a set of findings; write \"deny contains finding if { ... }\"", file, rule.Location.Row, pkg)
+		}
+		judges = true
+	}
+	if !judges {
 		return nil, fmt.Errorf("%s:%d: package %s: no rule called deny; a rule package says \"deny contains finding if { ... }\"", file, at.Row, pkg)
 	}
 	return r, nil

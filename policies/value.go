@@ -19,6 +19,8 @@ type reads struct {
 	// nested are the names of fields below containers, profiles and nodes, wherever
 	// they stand.
 	nested map[string]bool
+	// annotations are prefixes of the keys that rules look for; nil when any may matter.
+	annotations []string
 }
 
 // toValue builds the document by hand: going through JSON or maps costs more than the
@@ -42,7 +44,7 @@ func (in *Input) toValue(r reads, parameters *ast.Term) (ast.Value, error) {
 		return b.object(kv("name", b.str(in.User.Name)), kv("groups", b.strings(in.User.Groups)))
 	})
 	add("labels", func() *ast.Term { return b.stringMap(in.Labels) })
-	add("annotations", func() *ast.Term { return b.stringMap(in.Annotations) })
+	add("annotations", func() *ast.Term { return b.annotations(in.Annotations) })
 	add("os", func() *ast.Term { return b.str(in.OS) })
 	add("runtimeClass", func() *ast.Term { return b.str(in.RuntimeClass) })
 	if in.Recording != nil {
@@ -125,6 +127,23 @@ func (b *builder) stringMap(m map[string]string) *ast.Term {
 		o.Insert(b.str(k), b.str(v))
 	}
 	return b.term(o)
+}
+
+func (b *builder) annotations(m map[string]string) *ast.Term {
+	if b.reads.annotations == nil {
+		return b.stringMap(m)
+	}
+	var listed map[string]string
+	for k, v := range m {
+		if !hasPrefix(k, b.reads.annotations) {
+			continue
+		}
+		if listed == nil {
+			listed = make(map[string]string, 1)
+		}
+		listed[k] = v
+	}
+	return b.stringMap(listed)
 }
 
 func (b *builder) strings(s []string) *ast.Term {
@@ -307,7 +326,7 @@ func (b *builder) nodes(n *Nodes) *ast.Term {
 	var room [5][2]*ast.Term
 	fields := append(room[:0],
 		kv("eligible", integer(n.Eligible)),
-		kv("seccompDefault", b.object(kv("count", integer(n.SeccompDefault.Count)))),
+		kv("seccompDefault", b.count(n.SeccompDefault)),
 		kv("seccompRoots", b.strings(n.SeccompRoots)),
 	)
 	if b.reads.nested["architectures"] {
@@ -317,6 +336,13 @@ func (b *builder) nodes(n *Nodes) *ast.Term {
 		fields = append(fields, kv("runtimes", b.strings(n.Runtimes)))
 	}
 	return b.object(fields...)
+}
+
+func (b *builder) count(c Count) *ast.Term {
+	if c.Count == 0 {
+		return emptyCount
+	}
+	return b.object(kv("count", integer(c.Count)))
 }
 
 func kv(name string, value *ast.Term) [2]*ast.Term {
@@ -338,6 +364,7 @@ var (
 	emptyArray        = ast.NewTerm(ast.NewArray())
 	emptyObject       = ast.NewTerm(ast.NewObject())
 	emptyCapabilities = ast.NewTerm(ast.NewObject(kv("add", emptyArray), kv("drop", emptyArray)))
+	emptyCount        = ast.NewTerm(ast.NewObject(kv("count", integer(0))))
 	emptyGroup        = ast.NewTerm(ast.NewObject(kv("count", integer(0)), kv("examples", emptyArray)))
 	vocabulary        = words()
 )

@@ -11,13 +11,16 @@
 #   - ref: https://github.com/kata-containers/kata-containers/blob/main/docs/how-to/how-to-set-sandbox-config-kata.md
 package seccompgate.lib.annotations
 
+# Prefixes, because a key may end in a container's name. Kata Containers and gVisor stand
+# here with all that configures the sandbox: another configuration file, kernel, agent or
+# flag decides on the filter as well as the key that speaks of it.
 prefixes := [
 	"run.oci.seccomp",
 	"seccomp-profile.crio.io",
 	"seccomp-notifier-action.crio.io",
 	"seccomp-profile.kubernetes.cri-o.io",
 	"io.kubernetes.cri-o.seccomp",
-	"io.katacontainers.config.",
+	"io.katacontainers.config",
 	"dev.gvisor.flag.",
 ]
 

@@ -31,6 +31,12 @@ func podInput(in *policies.Input, w Workload, c *choice, fresh func(*Container) 
 	if grantedBy(c.pod, s.seccompProfile()) {
 		in.Pod.Profile.Origin = string(seccomp.OriginLabel)
 	}
+	if fresh != nil {
+		// The pod is older than the container that is judged, and cannot be changed: what
+		// it is at fault for itself must not keep its debuggers out.
+		in.Pod.Profile = policies.Declared{Field: in.Pod.Profile.Field}
+		in.Annotations = nil
+	}
 
 	lists := s.lists()
 	in.Containers = make([]policies.Container, 0, len(lists[0].containers)+len(lists[1].containers)+len(lists[2].containers))

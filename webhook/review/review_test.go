@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -19,9 +20,14 @@ import (
 	"github.com/seccompgate/seccompgate/policies"
 )
 
+// loadOnce compiles the rules for all tests: a Set never changes.
+var loadOnce = sync.OnceValues(func() (*policies.Set, error) {
+	return policies.Load(context.Background(), policies.Options{Parameters: map[string]any{"missingProfile": "any"}})
+})
+
 func loadRules(t testing.TB) *policies.Set {
 	t.Helper()
-	s, err := policies.Load(context.Background(), policies.Options{Parameters: map[string]any{"missingProfile": "any"}})
+	s, err := loadOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,9 +322,13 @@ func TestReview(t *testing.T) {
 			object:  `{spec: {securityContext: {seccompProfile: {type: Unconfined}}, containers: [{name: app}], ephemeralContainers: [{name: old}, {name: debug, securityContext: {seccompProfile: {type: RuntimeDefault}}}]}}`,
 			old:     `{spec: {securityContext: {seccompProfile: {type: Unconfined}}, containers: [{name: app}], ephemeralContainers: [{name: old}]}}`,
 			request: Request{Operation: Update, Subresource: "ephemeralcontainers", NamespaceLabels: labels(v1alpha1.EnforceLabel, "restricted")},
-			// The pod's own Unconfined is there whatever the new container says; its rule is
-			// about the pod.
-			want: verdict{Denied: []string{"unconfined"}},
+			want:    verdict{Allowed: true},
+		}, {
+			name:    "a new ephemeral container that inherits is",
+			object:  `{spec: {securityContext: {seccompProfile: {type: Unconfined}}, containers: [{name: app}], ephemeralContainers: [{name: debug}]}}`,
+			old:     `{spec: {securityContext: {seccompProfile: {type: Unconfined}}, containers: [{name: app}]}}`,
+			request: Request{Operation: Update, Subresource: "ephemeralcontainers", NamespaceLabels: labels(v1alpha1.EnforceLabel, "restricted")},
+			want:    verdict{Denied: []string{"unconfined"}},
 		}, {
 			name:    "a bad new ephemeral container is denied",
 			object:  `{spec: {containers: [{name: app}], ephemeralContainers: [{name: debug, securityContext: {privileged: true, seccompProfile: {type: RuntimeDefault}}}]}}`,

@@ -5,13 +5,14 @@
 # description: |
 #   A label names a known profile, no explicit field contradicts it, and still the container
 #   does not have it: the mutating webhook was skipped or failed, or a later one took the
-#   profile out. Judged when a pod is created.
+#   profile out. Judged when a pod is created; not for the object of a static pod, which is
+#   never changed, because its kubelet runs the file on the node.
 # related_resources:
 #   - ref: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 # custom:
 #   level: baseline
 #   since: v0.1
-#   remediation: Create the pod again; if it stays, look at the mutating webhook (seccompgate_requests_total, the MutatingWebhookConfiguration).
+#   remediation: Create the pod again; if it stays, look at the mutating webhook (seccompgate_injections_total, the MutatingWebhookConfiguration).
 package seccompgate.rules.not_injected
 
 deny contains finding if {
@@ -21,6 +22,7 @@ deny contains finding if {
 	input.kind == "Pod"
 	input.operation == "CREATE"
 	input.os != "windows"
+	input.mirror == false
 	not container.requested.pathFault
 	not _outranked(container)
 	finding := {

@@ -20,14 +20,12 @@ package seccompgate.rules.profile_annotation
 import data.seccompgate.lib.annotations
 
 deny contains finding if {
-	# One look at all keys spares the pods that have none of them.
-	strings.any_prefix_match(object.keys(input.annotations), annotations.all)
-	input.os != "windows"
 	some key, value in input.annotations
 	_listed(key, value)
+	input.os != "windows"
 	finding := {
 		"container": "",
-		"field": sprintf("metadata.annotations[%s]", [key]),
+		"field": sprintf("%smetadata.annotations[%s]", [_template, key]),
 		"message": sprintf("annotation %q can replace or disable the seccomp filter on the node; remove it and set seccompProfile", [key]),
 	}
 }
@@ -35,3 +33,6 @@ deny contains finding if {
 _listed(key, _) if strings.any_prefix_match(key, annotations.prefixes)
 
 _listed(key, "unconfined") if strings.any_prefix_match(key, annotations.alpha)
+
+# Where the pod template stands in a workload: its annotations are beside its spec.
+_template := trim_suffix(input.pod.profile.field, "spec.securityContext.seccompProfile")

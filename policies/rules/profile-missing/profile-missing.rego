@@ -6,8 +6,10 @@
 #   A Localhost profile is read from the node's disk when the container is created. On a
 #   node without the file the container never starts (CreateContainerError). The nodes that
 #   the pod may use are those that its nodeName, nodeSelector, required node affinity and
-#   tolerations leave. A node whose files are unknown counts as lacking the profile in what
-#   is shown; the setting unknownNodes says what follows from it.
+#   tolerations leave. With the setting missingProfile "any", one node without the file is
+#   enough; with "all", every one of them must lack it. A node whose files are unknown may
+#   lack it: where the verdict rests on such nodes, the setting unknownNodes says what
+#   follows from it.
 # related_resources:
 #   - ref: https://kubernetes.io/docs/tutorials/security/seccomp/
 # custom:
@@ -29,6 +31,7 @@ deny contains finding if {
 			"container %q: profile %q is missing on %d of the %d nodes that the pod may use (%s)%s",
 			[container.name, container.profile.localhostProfile, facts.nodes.missing.count, facts.nodes.eligible, _lacking(facts.nodes), _hint(facts)],
 		),
+		"unknown": _undecided(facts.nodes),
 	}
 }
 
@@ -71,12 +74,22 @@ deny contains finding if {
 # A group with nodes has examples. Asking for the first costs nothing, a comparison does.
 _some(group) if group.examples[0]
 
-# missingProfile: any (one lacking node is enough) or all (every node must lack it).
-_counts(_) if input.parameters.missingProfile != "all"
+# Without the parameter one node is enough, as the configuration has it by default.
+_counts(_) if not _all
 
 _counts(nodes) if {
-	input.parameters.missingProfile == "all"
+	_all
 	nodes.have == 0
+}
+
+_all if input.parameters.missingProfile == "all"
+
+# Where every node must lack the file, one of which nothing is known may decide.
+default _undecided(_) := false
+
+_undecided(nodes) if {
+	_all
+	nodes.unknown.count > 0
 }
 
 _lacking(nodes) := _examples(nodes.missing) if nodes.unknown.count == 0

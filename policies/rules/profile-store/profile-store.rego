@@ -18,12 +18,12 @@ deny contains finding if {
 	some mount in input.hostPaths
 	mount.readOnly == false
 	input.os != "windows"
-	some root in _roots
-	_overlap(_slash(mount.path), _slash(root))
+	reached := [root | some root in _roots; _overlap(_slash(mount.path), _slash(root))]
+	count(reached) > 0
 	finding := {
 		"container": mount.container,
 		"field": mount.field,
-		"message": sprintf("container %q: volume %q mounts host path %q for writing, which reaches the seccomp profiles of the node (%s); mount it read-only", [mount.container, mount.volume, mount.path, root]),
+		"message": sprintf("container %q: volume %q mounts host path %q for writing, which reaches the seccomp profiles of the node (%s); mount it read-only", [mount.container, mount.volume, mount.path, concat(", ", reached)]),
 	}
 }
 

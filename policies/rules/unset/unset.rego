@@ -30,12 +30,12 @@ deny contains finding if {
 
 _default := "and what the kubelet sets then is unknown" if input.nodes.eligible == 0
 
-_default := "so it runs Unconfined on the nodes it may use" if {
+_default := "so it runs Unconfined (no node it may use is known to set seccompDefault)" if {
 	input.nodes.eligible > 0
 	input.nodes.seccompDefault.count == 0
 }
 
-_default := sprintf("so it runs Unconfined on %d of the %d nodes it may use", [input.nodes.eligible - input.nodes.seccompDefault.count, input.nodes.eligible]) if {
+_default := sprintf("so it runs Unconfined except on the %d of %d nodes known to set seccompDefault", [input.nodes.seccompDefault.count, input.nodes.eligible]) if {
 	input.nodes.seccompDefault.count > 0
 	input.nodes.seccompDefault.count < input.nodes.eligible
 }
