@@ -3,6 +3,7 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
+	"github.com/seccompgate/seccompgate/seccomp"
 )
 
 // validateOwn judges objects of our own kinds: what their schemas cannot say.
@@ -33,7 +35,7 @@ func (h *handlers) validateOwn(req *request, body []byte) *answer {
 func ownProblems(kind string, object, old []byte) (field.ErrorList, error) {
 	switch kind {
 	case "LocalhostProfile":
-		return problems(object, v1alpha1.ValidateLocalhostProfile)
+		return problems(object, validateProfile)
 	case "SeccompNode":
 		return problems(object, v1alpha1.ValidateSeccompNode)
 	case "ProfileSet":
@@ -54,6 +56,31 @@ func ownProblems(kind string, object, old []byte) (field.ErrorList, error) {
 	default:
 		return nil, nil // a kind of a later version, which its own webhook knows
 	}
+}
+
+// validateProfile also asks the loader, which every reader of the file will ask: what it
+// refuses never reaches a node.
+func validateProfile(p *v1alpha1.LocalhostProfile) field.ErrorList {
+	if errs := v1alpha1.ValidateLocalhostProfile(p); len(errs) > 0 {
+		return errs
+	}
+	path := field.NewPath("spec", "profile")
+	text, err := json.Marshal(&p.Spec.Profile)
+	if err != nil {
+		return field.ErrorList{field.InternalError(path, err)}
+	}
+	_, err = seccomp.Parse(text)
+	var parse *seccomp.ParseError
+	if !errors.As(err, &parse) {
+		return nil
+	}
+	errs := make(field.ErrorList, len(parse.Problems))
+	for i, problem := range parse.Problems {
+		// The text that has lines is not the one that the user wrote.
+		problem.Line = 0
+		errs[i] = field.Invalid(path, field.OmitValueType{}, problem.String())
+	}
+	return errs
 }
 
 func problems[T any](text []byte, validate func(*T) field.ErrorList) (field.ErrorList, error) {

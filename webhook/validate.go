@@ -72,7 +72,7 @@ func (h *handlers) validateWorkload(ctx context.Context, req *request, body []by
 	}
 	rules := h.Policies()
 	a.annotate(annotationPolicy, rules.Digest()[:policyDigits])
-	decision := h.record(a, &d)
+	decision := h.record(a, &d, req.Sub)
 	h.Metrics.count(req, resource, decision)
 	if len(d.Denied)+len(d.WouldDeny)+len(d.Warned)+len(d.Audited) > 0 && !req.DryRun {
 		builtIn := builtInRules(rules)
@@ -81,13 +81,16 @@ func (h *handlers) validateWorkload(ctx context.Context, req *request, body []by
 		h.Metrics.countFindings("warn", d.Warned, builtIn)
 		h.Metrics.countFindings("audit", d.Audited, builtIn)
 	}
-	h.Log.V(1).Info("Request reviewed", "kind", req.Kind.Kind, "namespace", req.Namespace, "name", r.Object.Metadata.DisplayName(),
-		"operation", req.Operation, "decision", decision, "denied", len(d.Denied), "warned", len(d.Warned), "audited", len(d.Audited))
+	// Asking first keeps the arguments from being made for nothing.
+	if log := h.Log.V(1); log.Enabled() {
+		log.Info("Request reviewed", "kind", req.Kind.Kind, "namespace", req.Namespace, "name", r.Object.Metadata.DisplayName(),
+			"operation", req.Operation, "decision", decision, "denied", len(d.Denied), "warned", len(d.Warned), "audited", len(d.Audited))
+	}
 	return a
 }
 
 // record writes a decision into the answer and returns its name.
-func (h *handlers) record(a *answer, d *review.Decision) string {
+func (h *handlers) record(a *answer, d *review.Decision, subresource string) string {
 	decision := decisionAllowed
 	a.allowed = d.Allowed
 	switch {
@@ -96,7 +99,7 @@ func (h *handlers) record(a *answer, d *review.Decision) string {
 		a.annotate(annotationExempt, d.Exempt)
 	case !d.Allowed:
 		decision = decisionDenied
-		a.deny(http.StatusForbidden, denial(d))
+		a.deny(http.StatusForbidden, denial(d, subresource))
 	case len(d.WouldDeny) > 0:
 		decision = decisionWouldDeny
 		a.annotate(annotationWouldDeny, listed(d.WouldDeny, maxAnnotation))
@@ -112,10 +115,19 @@ func (h *handlers) record(a *answer, d *review.Decision) string {
 	return decision
 }
 
-// denial is what the user reads behind the webhook's name.
-func denial(d *review.Decision) string {
-	// The API server's words and the name of the webhook stand before it.
-	return fmt.Sprintf("seccompgate %s: %s", d.Modes.Enforce.Level, listed(d.Denied, maxMessage-64))
+// debugHint is for people whose debugger was denied: kubectl debug cannot set a profile
+// but by a partial container specification.
+const debugHint = `; set securityContext of the debug container with "kubectl debug --custom FILE"`
+
+// denial is what the user reads behind the API server's words and the webhook's name.
+func denial(d *review.Decision, subresource string) string {
+	hint := ""
+	if subresource == "ephemeralcontainers" {
+		hint = debugHint
+	}
+	prefix := fmt.Sprintf("seccompgate %s: ", d.Modes.Enforce.Level)
+	// What listed adds at its end, such as "; and 27 more", has room as well.
+	return prefix + listed(d.Denied, maxMessage-len(prefix)-len(hint)-32) + hint
 }
 
 // undecided answers a request that no rule could judge: where findings deny, it is denied.

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/yaml"
+
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
+)
+
+const usage = `seccomp-agent tells which seccomp profiles a node really has, and how its kubelet and
+kernel are set up.
+
+Usage:
+  seccomp-agent --once --root DIR --node-name N [-o yaml|json]
+
+What cannot be read is left out, which means unknown, and told on standard error.
+
+Flags:
+`
+
+// options are the command line, and the file that it names.
+type options struct {
+	config  v1alpha1.AgentConfig
+	file    string
+	once    bool
+	output  string
+	version bool
+}
+
+func parseOptions(args []string, stderr io.Writer) (options, error) {
+	var o options
+	var root, nodeName string
+	flags := pflag.NewFlagSet("seccomp-agent", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
+	flags.BoolVar(&o.once, "once", false, "print what the node would publish, and exit; needs no API server")
+	flags.StringVar(&root, "root", "/", "`DIR` that is the node's /")
+	flags.StringVar(&nodeName, "node-name", "", "name `N` of the Node object")
+	flags.StringVarP(&o.output, "output", "o", "yaml", "`FORMAT`: yaml or json")
+	flags.StringVar(&o.file, "config", "", "`FILE` with an AgentConfig; flags outrank it")
+	flags.BoolVar(&o.version, "version", false, "print the version")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			return o, err
+		}
+		return o, fmt.Errorf("%w; see seccomp-agent --help", err)
+	}
+	if o.version {
+		return o, nil
+	}
+	if o.file != "" {
+		text, err := os.ReadFile(o.file)
+		if err != nil {
+			return o, fmt.Errorf("read configuration: %w; name a readable file with --config", err)
+		}
+		config, err := v1alpha1.LoadAgentConfig(text, o.file)
+		if err != nil {
+			return o, err
+		}
+		o.config = *config
+	}
+	if flags.Changed("root") || o.config.Root == "" {
+		o.config.Root = root
+	}
+	if flags.Changed("node-name") {
+		o.config.NodeName = nodeName
+	}
+	return o, o.validate(flags)
+}
+
+func (o *options) validate(flags *pflag.FlagSet) error {
+	var errs []error
+	if flags.NArg() > 0 {
+		errs = append(errs, fmt.Errorf("unexpected argument %q; everything is said by flags, see seccomp-agent --help", flags.Arg(0)))
+	}
+	if !o.once {
+		errs = append(errs, errors.New("this version works only with --once; the service comes with a later one"))
+	}
+	if o.config.NodeName == "" {
+		errs = append(errs, errors.New("--node-name is missing; give the name of the Node object"))
+	}
+	if o.output != "yaml" && o.output != "json" {
+		errs = append(errs, fmt.Errorf("--output %q: use yaml or json", o.output))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *options) encode(n *v1alpha1.SeccompNode) ([]byte, error) {
+	if o.output == "yaml" {
+		return yaml.Marshal(n)
+	}
+	text, err := json.MarshalIndent(n, "", "  ")
+	return append(text, '\n'), err
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
+)
+
+const usage = `seccomp-controller makes the webhook's serving certificate and writes its CA bundle to the
+registered webhooks.
+
+Usage:
+  seccomp-controller --once --config FILE
+
+Flags:
+`
+
+// options are the command line.
+type options struct {
+	config  string
+	once    bool
+	version bool
+}
+
+func parseOptions(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := pflag.NewFlagSet("seccomp-controller", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
+	flags.StringVar(&o.config, "config", "", "`FILE` with a ControllerConfig")
+	flags.BoolVar(&o.once, "once", false, "do what there is to do, and exit")
+	flags.BoolVar(&o.version, "version", false, "print the version")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			return o, err
+		}
+		return o, fmt.Errorf("%w; see seccomp-controller --help", err)
+	}
+	if o.version {
+		return o, nil
+	}
+	var errs []error
+	if flags.NArg() > 0 {
+		errs = append(errs, fmt.Errorf("unexpected argument %q; everything is said by flags, see seccomp-controller --help", flags.Arg(0)))
+	}
+	if !o.once {
+		errs = append(errs, errors.New("this version works only with --once, as a Job; run it again to renew the certificate"))
+	}
+	if o.config == "" {
+		errs = append(errs, errors.New("--config is missing; name a file with a ControllerConfig"))
+	}
+	return o, errors.Join(errs...)
+}
+
+func (o *options) settings() (*v1alpha1.ControllerConfig, error) {
+	text, err := os.ReadFile(o.config)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w; name a readable file with --config", err)
+	}
+	return v1alpha1.LoadControllerConfig(text, o.config)
+}
