@@ -3,7 +3,6 @@
 package inventory
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,15 +12,12 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	yamlv3 "go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/inventory/node"
@@ -53,13 +49,9 @@ func ReadObjects(r io.Reader, filename string) (Objects, map[string]map[string]s
 		return Objects{}, nil, fmt.Errorf("read inventory %s: %w", filename, err)
 	case len(data) > MaxInput:
 		return Objects{}, nil, fmt.Errorf("%s: more than %d MiB; leave out what is not needed of Node objects, such as status.images and managedFields", filename, MaxInput>>20)
-	case !utf8.Valid(data):
-		return Objects{}, nil, fmt.Errorf("%s: not UTF-8 text; save it as UTF-8", filename)
 	}
-	for _, c := range split(data) {
-		if err := in.chunk(c); err != nil {
-			return Objects{}, nil, err
-		}
+	if err := EachDocument(data, filename, in.document); err != nil {
+		return Objects{}, nil, err
 	}
 	if len(in.seen) == 0 {
 		return Objects{}, nil, fmt.Errorf("%s: no object; %s", filename, acceptedKinds)
@@ -69,6 +61,7 @@ func ReadObjects(r io.Reader, filename string) (Objects, map[string]map[string]s
 
 // input is what has been read so far.
 type input struct {
+	// file names the input in messages; documents counts what of it was read.
 	file       string
 	documents  int
 	objects    Objects
@@ -77,111 +70,10 @@ type input struct {
 	seen map[string]int
 }
 
-// chunk is the text between two YAML document separators.
-type chunk struct {
-	// line of the file that the text begins on, from 1.
-	line int
-	text []byte
-}
-
-// split cuts at lines that begin with three dashes, as kubectl does: no other line
-// of a document can.
-func split(data []byte) []chunk {
-	var chunks []chunk
-	current := chunk{line: 1}
-	number := 0
-	for line := range bytes.Lines(data) {
-		number++
-		if rest, found := bytes.CutPrefix(line, []byte("---")); found && (len(rest) == 0 || bytes.ContainsAny(rest[:1], " \t\r\n")) {
-			chunks = append(chunks, current)
-			// What follows on the line belongs to the document; spaces keep its columns.
-			current = chunk{line: number, text: append([]byte("   "), rest...)}
-			continue
-		}
-		current.text = append(current.text, line...)
-	}
-	return append(chunks, current)
-}
-
-// isBlank says whether there are only comments and white space.
-func (c chunk) isBlank() bool {
-	for line := range bytes.Lines(c.text) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
-			return false
-		}
-	}
-	return true
-}
-
-// document is one YAML document or one JSON value.
-type document struct {
-	number int
-	chunk
-	// json is the same as JSON.
-	json jsontext.Value
-	// isJSON says that the text itself is JSON.
-	isJSON bool
-}
-
-func (in *input) chunk(c chunk) error {
-	if c.isBlank() {
-		return nil
-	}
-	if bytes.HasPrefix(bytes.TrimSpace(c.text), []byte("{")) {
-		done, err := in.jsonStream(c)
-		if done {
-			return err
-		}
-	}
-	in.documents++
-	d := document{number: in.documents, chunk: c}
-	converted, err := yaml.YAMLToJSONStrict(c.text)
-	if err != nil {
-		line, text := yamlProblem(err)
-		return in.problem(c.line+max(line, 1)-1, "%s; correct the YAML", text)
-	}
-	d.json = converted
-	return in.document(d)
-}
-
-// jsonStream reads JSON values one after the other. It is not done if the first of
-// them is no JSON: braces begin a YAML document, too.
-func (in *input) jsonStream(c chunk) (done bool, err error) {
-	decoder := jsontext.NewDecoder(bytes.NewReader(c.text))
-	for first := true; ; first = false {
-		before := decoder.InputOffset()
-		value, err := decoder.ReadValue()
-		if errors.Is(err, io.EOF) && !first {
-			return true, nil
-		}
-		if err != nil {
-			var syntax *jsontext.SyntacticError
-			if !errors.As(err, &syntax) {
-				return true, fmt.Errorf("read inventory %s: %w", in.file, err)
-			}
-			if _, isYAML := yaml.YAMLToJSON(c.text); isYAML == nil && first {
-				return false, nil
-			}
-			in.documents++
-			return true, in.problem(c.line+bytes.Count(c.text[:syntax.ByteOffset], []byte("\n")), "%v; correct the JSON", jsonProblem(syntax))
-		}
-		in.documents++
-		text := c.text[before:decoder.InputOffset()]
-		d := document{
-			number: in.documents,
-			chunk:  chunk{line: c.line + bytes.Count(c.text[:before], []byte("\n")), text: text},
-			json:   value.Clone(),
-			isJSON: true,
-		}
-		if err := in.document(d); err != nil {
-			return true, err
-		}
-	}
-}
-
 // document takes in one object or a list of them.
-func (in *input) document(d document) error {
-	if d.json.Kind() == 'n' {
+func (in *input) document(d Document) error {
+	in.documents = d.Number
+	if d.JSON.Kind() == 'n' {
 		return nil // an empty document
 	}
 	var list struct {
@@ -189,12 +81,12 @@ func (in *input) document(d document) error {
 		Kind       string           `json:"kind"`
 		Items      []jsontext.Value `json:"items"`
 	}
-	if err := json.Unmarshal(d.json, &list); err != nil {
+	if err := json.Unmarshal(d.JSON, &list); err != nil {
 		return in.decodeProblem(d, "", "", err)
 	}
 	element, isList := strings.CutSuffix(list.Kind, "List")
 	if !isList {
-		return in.object(d, "", d.json, "", "")
+		return in.object(d, "", d.JSON, "", "")
 	}
 	for i, item := range list.Items {
 		if err := in.object(d, jsontext.Pointer("/items/"+strconv.Itoa(i)), item, list.APIVersion, element); err != nil {
@@ -205,7 +97,7 @@ func (in *input) document(d document) error {
 }
 
 // object takes in one object. An item of a typed list need not name its kind.
-func (in *input) object(d document, at jsontext.Pointer, value jsontext.Value, apiVersion, kind string) error {
+func (in *input) object(d Document, at jsontext.Pointer, value jsontext.Value, apiVersion, kind string) error {
 	var head struct {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
@@ -220,7 +112,7 @@ func (in *input) object(d document, at jsontext.Pointer, value jsontext.Value, a
 		head.APIVersion, head.Kind = apiVersion, kind
 	}
 	if head.Kind == "" || head.APIVersion == "" {
-		return in.problem(d.lineOf(at), "no apiVersion and kind; %s", acceptedKinds)
+		return in.problem(d.LineOf(at), "no apiVersion and kind; %s", acceptedKinds)
 	}
 	name := head.Metadata.Name
 	what := fmt.Sprintf("%s %q", head.Kind, name)
@@ -228,15 +120,15 @@ func (in *input) object(d document, at jsontext.Pointer, value jsontext.Value, a
 	case "v1 Node", "v1 Namespace":
 	case ourVersion + " SeccompNode", ourVersion + " ProfileSet", ourVersion + " LocalhostProfile":
 	default:
-		return in.problem(d.lineOf(at), "%s of %s is not part of an inventory; remove it: %s", what, head.APIVersion, acceptedKinds)
+		return in.problem(d.LineOf(at), "%s of %s is not part of an inventory; remove it: %s", what, head.APIVersion, acceptedKinds)
 	}
 	if name == "" {
-		return in.problem(d.lineOf(at), "%s without a name; set metadata.name", head.Kind)
+		return in.problem(d.LineOf(at), "%s without a name; set metadata.name", head.Kind)
 	}
 	if first, twice := in.seen[what]; twice {
-		return in.problem(d.lineOf(at), "%s stands here and in document %d; remove one", what, first)
+		return in.problem(d.LineOf(at), "%s stands here and in document %d; remove one", what, first)
 	}
-	in.seen[what] = d.number
+	in.seen[what] = d.Number
 	switch head.Kind {
 	case "Node":
 		var o corev1.Node
@@ -253,6 +145,7 @@ func (in *input) object(d document, at jsontext.Pointer, value jsontext.Value, a
 	case "SeccompNode":
 		var o v1alpha1.SeccompNode
 		return in.decode(d, at, what, value, &o, true, func() field.ErrorList {
+			o.OwnerReferences = nil // facts in a file count as current
 			in.objects.SeccompNodes = append(in.objects.SeccompNodes, &o)
 			return v1alpha1.ValidateSeccompNode(&o)
 		})
@@ -260,7 +153,8 @@ func (in *input) object(d document, at jsontext.Pointer, value jsontext.Value, a
 		var o v1alpha1.ProfileSet
 		return in.decode(d, at, what, value, &o, true, func() field.ErrorList {
 			in.objects.ProfileSets = append(in.objects.ProfileSets, &o)
-			return v1alpha1.ValidateProfileSet(&o)
+			// A name that is not the hash of the content makes nodes unknown, not the file wrong.
+			return v1alpha1.ValidateProfileFiles(o.Profiles, field.NewPath("profiles"))
 		})
 	default:
 		var o v1alpha1.LocalhostProfile
@@ -273,7 +167,7 @@ func (in *input) object(d document, at jsontext.Pointer, value jsontext.Value, a
 
 // decode fills into and, when that went well, calls add, which may still refuse the
 // object.
-func (in *input) decode(d document, at jsontext.Pointer, what string, value jsontext.Value, into any, strict bool, add func() field.ErrorList) error {
+func (in *input) decode(d Document, at jsontext.Pointer, what string, value jsontext.Value, into any, strict bool, add func() field.ErrorList) error {
 	if err := json.Unmarshal(value, into, json.RejectUnknownMembers(strict)); err != nil {
 		return in.decodeProblem(d, at, what, err)
 	}
@@ -281,7 +175,7 @@ func (in *input) decode(d document, at jsontext.Pointer, what string, value json
 	if len(errs) == 0 {
 		return nil
 	}
-	return in.problem(d.lineOf(at+fieldPointer(errs[0].Field)), "%s: %v", what, errs.ToAggregate())
+	return in.problem(d.LineOf(at+fieldPointer(errs[0].Field)), "%s: %v", what, errs.ToAggregate())
 }
 
 // Messages.
@@ -291,15 +185,15 @@ func (in *input) problem(line int, format string, args ...any) error {
 }
 
 // decodeProblem is about a value that does not fit; at is where the decoder began.
-func (in *input) decodeProblem(d document, at jsontext.Pointer, what string, err error) error {
+func (in *input) decodeProblem(d Document, at jsontext.Pointer, what string, err error) error {
 	if what != "" {
 		what += ": "
 	}
 	var semantic *json.SemanticError
 	if !errors.As(err, &semantic) {
-		return in.problem(d.lineOf(at), "%s%v", what, jsonProblem(err))
+		return in.problem(d.LineOf(at), "%s%v", what, jsonProblem(err))
 	}
-	line := d.lineOf(at + semantic.JSONPointer)
+	line := d.LineOf(at + semantic.JSONPointer)
 	place := fieldPath(semantic.JSONPointer)
 	switch {
 	case errors.Is(err, json.ErrUnknownName):
@@ -311,29 +205,6 @@ func (in *input) decodeProblem(d document, at jsontext.Pointer, what string, err
 	default:
 		return in.problem(line, "%s%s: %v; correct the value", what, place, semantic.Err)
 	}
-}
-
-// jsonProblem is a syntax error without the name of a package.
-func jsonProblem(err error) string {
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) && syntax.Err != nil {
-		return syntax.Err.Error()
-	}
-	return strings.TrimPrefix(err.Error(), "jsontext: ")
-}
-
-var yamlLine = regexp.MustCompile(`line (\d+): `)
-
-// yamlProblem takes the line within the chunk out of a YAML parser's message.
-func yamlProblem(err error) (line int, text string) {
-	text = strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")
-	text = strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "unmarshal errors:\n  ")
-	if found := yamlLine.FindStringSubmatchIndex(text); found != nil {
-		line, _ = strconv.Atoi(text[found[2]:found[3]])
-		text = text[:found[0]] + text[found[1]:]
-	}
-	text, _, _ = strings.Cut(text, "\n")
-	return line, text
 }
 
 func kindName(k jsontext.Kind) string {
@@ -405,63 +276,6 @@ func fieldPointer(s string) jsontext.Pointer {
 		p = p.AppendToken(token)
 	}
 	return p
-}
-
-// lineOf is the line of the file on which a value stands, or the nearest value
-// around it that there is. It parses the text again: it is called once, for a message.
-func (d document) lineOf(at jsontext.Pointer) int {
-	line := 1
-	if d.isJSON {
-		line = jsonLine(d.text, at)
-	} else if root := new(yamlv3.Node); yamlv3.Unmarshal(d.text, root) == nil && len(root.Content) > 0 {
-		line = yamlLineOf(root.Content[0], at)
-	}
-	return d.line + line - 1
-}
-
-func jsonLine(text []byte, at jsontext.Pointer) int {
-	offset := int64(len(text) - len(bytes.TrimLeft(text, " \t\r\n")))
-	decoder := jsontext.NewDecoder(bytes.NewReader(text))
-	for {
-		if _, err := decoder.ReadToken(); err != nil {
-			break
-		}
-		if here := decoder.StackPointer(); here == at || here != "" && at.Contains(here) {
-			offset = max(offset, decoder.InputOffset())
-			if here == at {
-				break
-			}
-		}
-	}
-	return 1 + bytes.Count(text[:offset], []byte("\n"))
-}
-
-func yamlLineOf(n *yamlv3.Node, at jsontext.Pointer) int {
-	line := n.Line
-	for token := range at.Tokens() {
-		if n.Kind == yamlv3.AliasNode {
-			n = n.Alias
-		}
-		var next *yamlv3.Node
-		switch n.Kind {
-		case yamlv3.MappingNode:
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				if n.Content[i].Value == token {
-					line, next = n.Content[i].Line, n.Content[i+1]
-				}
-			}
-		case yamlv3.SequenceNode:
-			if i, err := strconv.Atoi(token); err == nil && i >= 0 && i < len(n.Content) {
-				next = n.Content[i]
-				line = next.Line
-			}
-		}
-		if next == nil {
-			break
-		}
-		n = next
-	}
-	return line
 }
 
 // ProfilesDirNode is the name of the node that [FromProfilesDir] makes.

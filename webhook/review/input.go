@@ -40,7 +40,7 @@ func podInput(in *policies.Input, w Workload, c *choice, fresh func(*Container) 
 
 	lists := s.lists()
 	in.Containers = make([]policies.Container, 0, len(lists[0].containers)+len(lists[1].containers)+len(lists[2].containers))
-	shared := requests{of: c}
+	shared := requests{of: c, blocked: !c.grantable(s)}
 	hasHostPath := s.hasHostPath()
 	for _, list := range lists {
 		for i := range list.containers {
@@ -129,6 +129,9 @@ func grantedBy(r *policies.Requested, p *SeccompProfile) bool {
 // most containers share the pod's.
 type requests struct {
 	of *choice
+	// blocked says that some request of the pod cannot be granted, so that nothing was
+	// injected at all: that one is at fault, not the others.
+	blocked bool
 
 	last     *policies.Requested
 	inEffect *policies.Requested
@@ -136,11 +139,11 @@ type requests struct {
 }
 
 func (s *requests) get(r *policies.Requested, inEffect bool) *policies.Requested {
-	if r == nil {
+	if r == nil || s.blocked && usable(r) && !inEffect {
 		return nil
 	}
 	if s.last != r {
-		*s = requests{of: s.of, last: r}
+		*s = requests{of: s.of, blocked: s.blocked, last: r}
 	}
 	copied := &s.pending
 	if inEffect {

@@ -375,6 +375,11 @@ func TestReview(t *testing.T) {
 			request: Request{NamespaceLabels: enforce("restricted")},
 			want:    verdict{Denied: []string{"unknown-profile"}},
 		}, {
+			name:    "an unknown name does not make others guilty of what was not injected",
+			object:  `{metadata: {labels: {profile.seccompgate.io/app: ap, profile.seccompgate.io/side: runtime-default}}, spec: {containers: [{name: app}, {name: side}]}}`,
+			request: Request{NamespaceLabels: enforce("baseline")},
+			want:    verdict{Denied: []string{"unknown-profile"}},
+		}, {
 			name:    "windows pods are exempt",
 			object:  `{metadata: {labels: {seccompgate.io/profile: app}}, spec: {os: {name: windows}, containers: [{name: app, securityContext: {privileged: true}}]}}`,
 			request: Request{NamespaceLabels: enforce("strict")},

@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/seccompgate/seccompgate/seccomp"
 )
 
 // Object is the part of any reviewed object that a decision rests on. One type serves
@@ -261,4 +263,20 @@ func element(spec, list string, i int) string {
 // mounted is where a mount of a host path really leads.
 func mounted(hostPath, subPath string) string {
 	return path.Join("/", hostPath, subPath)
+}
+
+// LocalhostProfiles are the paths that containers of the pod will run under, in order and
+// with repetitions.
+func (w *Workload) LocalhostProfiles() []string {
+	var paths []string
+	for _, list := range w.Spec.lists() {
+		for i := range list.containers {
+			c := &list.containers[i]
+			effective := seccomp.Resolve(w.Spec.seccompProfile().ref(), c.seccompProfile().ref(), c.privileged())
+			if effective.Ref.Type == seccomp.Localhost {
+				paths = append(paths, effective.Ref.Path)
+			}
+		}
+	}
+	return paths
 }

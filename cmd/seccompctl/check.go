@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
+	"github.com/seccompgate/seccompgate/inventory"
+	"github.com/seccompgate/seccompgate/policies"
+	"github.com/seccompgate/seccompgate/seccomp"
+	"github.com/seccompgate/seccompgate/webhook/report"
+	"github.com/seccompgate/seccompgate/webhook/review"
+)
+
+// checkOptions are the flags of check.
+type checkOptions struct {
+	files     []string
+	level     string
+	inventory string
+	profiles  string
+	policies  string
+	output    string
+}
+
+func newCheckCommand(s streams) *cobra.Command {
+	var o checkOptions
+	c := &cobra.Command{
+		Use:   "check [-f FILE|DIR|-]...",
+		Short: "Judge the pods and workloads of manifests",
+		Long: `Judge the pods and workloads of manifests as the pods that they would become: what the webhook
+would inject is applied first. Every finding of the level and of those below it counts.
+
+Rules about what the nodes have need --inventory, the objects that "kubectl get -o yaml" prints
+of nodes, seccompnodes, profilesets, localhostprofiles and namespaces, or --profiles, a directory
+that stands for what one node has. Without either they answer with a note.
+
+Exit codes: 0 nothing found, 1 findings, 2 bad usage or input that cannot be read.`,
+		Example: `  seccompctl check -f deploy/ --level restricted
+  helm template . | seccompctl check -f - -o json
+  kubectl get nodes,seccompnodes,profilesets,localhostprofiles,namespaces -o yaml > inventory.yaml
+  seccompctl check -f deploy/ --inventory inventory.yaml`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), s) },
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringArrayVarP(&o.files, "filename", "f", nil, "`FILE`, directory, or - for standard input; may be repeated")
+	flags.StringVar(&o.level, "level", string(v1alpha1.LevelRestricted), "`LEVEL`: privileged, baseline, restricted or strict")
+	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
+	flags.StringVar(&o.profiles, "profiles", "", "`DIR` that holds what the seccomp directory of a node holds")
+	flags.StringVar(&o.policies, "policies", "", "`DIR` with rules of your own")
+	flags.StringVarP(&o.output, "output", "o", string(report.Text), "`FORMAT`: text or json")
+	return c
+}
+
+func (o *checkOptions) run(ctx context.Context, s streams) error {
+	format, err := report.ParseFormat(o.output)
+	if err != nil {
+		return err
+	}
+	level, err := v1alpha1.ParseLevel(o.level)
+	if err != nil {
+		return fmt.Errorf("--level: %w", err)
+	}
+	if len(o.files) == 0 {
+		return errors.New("nothing to check; name files with -f, or - for standard input")
+	}
+	known, err := readFacts(o.inventory, o.profiles, s.in)
+	if err != nil {
+		return err
+	}
+	checker, err := newChecker(ctx, level, o.policies, known)
+	if err != nil {
+		return err
+	}
+	// One file that cannot be read does not keep the others from being judged.
+	names, bad := files(o.files)
+	var results report.Results
+	for _, name := range names {
+		data, err := readFile(name, s.in)
+		if err == nil {
+			err = eachManifest(data, name, func(m *manifest) error {
+				result, judged, err := checker.judge(ctx, m)
+				if judged {
+					results.Results = append(results.Results, result)
+				}
+				return err
+			})
+		}
+		bad = errors.Join(bad, err)
+	}
+	if len(results.Results) > 0 || bad == nil || format != report.Text {
+		if err := results.Write(s.out, format); err != nil {
+			return err
+		}
+	}
+	switch {
+	case bad != nil:
+		return bad
+	case results.Denied() > 0:
+		return errFindings
+	default:
+		return nil
+	}
+}
+
+// checker judges manifests at one level.
+type checker struct {
+	facts    facts
+	reviewer *review.Reviewer
+	level    v1alpha1.Level
+}
+
+func newChecker(ctx context.Context, level v1alpha1.Level, directory string, known facts) (*checker, error) {
+	settings := v1alpha1.WebhookConfig{Defaults: v1alpha1.ModeDefaults{Enforce: level}}
+	settings.Default()
+	load := builtInRules
+	if directory != "" {
+		load = func() (*policies.Set, error) { return policies.Load(ctx, ruleOptions(directory)) }
+	}
+	rules, err := load()
+	if err != nil {
+		return nil, err
+	}
+	reviewer, err := review.New(review.Config{
+		Policies: func() *policies.Set { return rules },
+		Facts:    func() *inventory.Index { return known.index },
+		Settings: settings,
+	})
+	return &checker{facts: known, reviewer: reviewer, level: level}, err
+}
+
+// builtInRules compiles the built-in rules once, for whoever asks.
+var builtInRules = sync.OnceValues(func() (*policies.Set, error) {
+	return policies.Load(context.Background(), ruleOptions(""))
+})
+
+func ruleOptions(directory string) policies.Options {
+	return policies.Options{Directory: directory, Parameters: map[string]any{"missingProfile": string(v1alpha1.MissingOnAny)}}
+}
+
+// request is what the decision core is asked about a manifest. The level is that of the
+// command line; of the namespace's labels only the profile counts.
+func (f *facts) request(m *manifest) *review.Request {
+	namespace := m.object.Metadata.Namespace
+	if namespace == "" {
+		namespace = "default"
+	}
+	labels := make(map[string]string, 1)
+	if profile, ok := f.namespaces[namespace][v1alpha1.ProfileLabel]; ok {
+		labels[v1alpha1.ProfileLabel] = profile
+	}
+	return &review.Request{
+		Kind: m.kind, Operation: review.Create, Namespace: namespace, NamespaceLabels: labels,
+		NotOptedIn: !f.optedIn(namespace), Object: &m.object, Raw: m.raw, Manifest: true,
+	}
+}
+
+func (c *checker) judge(ctx context.Context, m *manifest) (report.Result, bool, error) {
+	workload, ok := review.Extract(m.kind, &m.object)
+	if !ok {
+		return report.Result{}, false, nil
+	}
+	result := report.Result{
+		File: m.file, Kind: m.kind, Namespace: m.object.Metadata.Namespace, Name: m.object.Metadata.DisplayName(), Allowed: true,
+	}
+	d, err := c.reviewer.Review(ctx, c.facts.request(m))
+	if err != nil {
+		return result, false, m.problem("", "%v", err)
+	}
+	for _, n := range d.Notes {
+		result.Notes = append(result.Notes, report.Note{Message: n})
+	}
+	for _, f := range d.Denied {
+		result.Findings = append(result.Findings, report.FindingOf(f))
+	}
+	result.Allowed = len(result.Findings) == 0
+	// What rests only on nodes of which nothing is known is no verdict.
+	for _, f := range d.Warned {
+		result.Notes = append(result.Notes, report.Note{Rule: f.Rule, Message: f.Message})
+	}
+	if c.facts.index == nil && c.level != v1alpha1.LevelPrivileged {
+		result.Notes = append(result.Notes, notLookedUp(workload)...)
+	}
+	return result, true, nil
+}
+
+// notLookedUp is said where nothing is known of nodes, for each profile that is a file.
+func notLookedUp(w review.Workload) []report.Note {
+	var notes []report.Note
+	seen := make(map[string]bool)
+	for _, path := range w.LocalhostProfiles() {
+		if seen[path] || seccomp.CheckPath(path) != nil {
+			continue
+		}
+		seen[path] = true
+		notes = append(notes, report.Note{
+			Rule:    "profile-missing",
+			Message: fmt.Sprintf("profile %q was not looked up; give --inventory or --profiles to judge whether nodes have it and what it does", path),
+		})
+	}
+	return notes
+}

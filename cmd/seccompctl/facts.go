@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
+	"github.com/seccompgate/seccompgate/inventory"
+)
+
+// facts are what is known of a cluster: nodes and the labels of namespaces.
+type facts struct {
+	// index is nil when nothing is known of nodes.
+	index      *inventory.Index
+	namespaces map[string]map[string]string
+}
+
+// readFacts reads an inventory file, or a directory of profiles. Neither is fine, both
+// contradict each other: the directory stands for all nodes there are.
+func readFacts(inventoryFile, profiles string, stdin io.Reader) (facts, error) {
+	switch {
+	case inventoryFile != "" && profiles != "":
+		return facts{}, errors.New("--inventory and --profiles both say which nodes there are; give one of them")
+	case profiles != "":
+		objects, err := inventory.FromProfilesDir(profiles)
+		if err != nil {
+			return facts{}, err
+		}
+		return facts{index: inventory.NewIndex(objects)}, nil
+	case inventoryFile == "":
+		return facts{}, nil
+	}
+	in := stdin
+	if inventoryFile != "-" {
+		file, err := os.Open(inventoryFile)
+		if err != nil {
+			return facts{}, fmt.Errorf("read inventory: %w; name a readable file with --inventory", err)
+		}
+		defer file.Close() //nolint:errcheck // nothing was written
+		in = file
+	}
+	objects, namespaces, err := inventory.ReadObjects(in, displayName(inventoryFile))
+	if err != nil {
+		return facts{}, err
+	}
+	return facts{index: inventory.NewIndex(objects), namespaces: namespaces}, nil
+}
+
+// optedIn says whether labels on pods have an effect in the namespace: one that nobody
+// describes counts as if they had.
+func (f *facts) optedIn(namespace string) bool {
+	labels, described := f.namespaces[namespace]
+	if !described {
+		return true
+	}
+	for _, key := range []string{v1alpha1.EnforceLabel, v1alpha1.WarnLabel, v1alpha1.AuditLabel, v1alpha1.ProfileLabel} {
+		if _, ok := labels[key]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+func displayName(file string) string {
+	if file == "-" {
+		return "standard input"
+	}
+	return file
+}
+
+// parseLabels reads k=v,k=v.
+func parseLabels(text string) (map[string]string, error) {
+	labels := make(map[string]string)
+	for pair := range strings.SplitSeq(text, ",") {
+		key, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("--namespace-labels: %q is no label; write key=value, with commas between several", pair)
+		}
+		labels[key] = value
+	}
+	return labels, nil
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command seccompctl judges manifests by the rules of the webhook. As
+// kubectl-seccompgate it is a plugin of kubectl.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitFine     = 0
+	exitFindings = 1
+	exitBadInput = 2
+)
+
+// errFindings ends a command that worked and found something; it has been said already.
+var errFindings = errors.New("findings")
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	os.Exit(run(os.Args[0], os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+}
+
+// run is the whole program; it returns the exit code.
+func run(name string, args []string, s streams) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	root := newRoot(name, s)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitFine
+	case errors.Is(err, errFindings):
+		return exitFindings
+	default:
+		for _, e := range flatten(err) {
+			fmt.Fprintf(s.err, "%s: %v\n", root.CommandPath(), e)
+		}
+		return exitBadInput
+	}
+}
+
+// flatten takes apart what errors.Join put together, so that each has a line of its own.
+func flatten(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, flatten(e)...)
+	}
+	return all
+}
+
+// commands lists the verbs.
+func commands(s streams) []*cobra.Command {
+	return []*cobra.Command{newCheckCommand(s), newInjectCommand(s), newRulesCommand(s)}
+}
+
+func newRoot(name string, s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "seccompctl",
+		Short: "Judge and complete manifests by the rules of seccompgate",
+		Long: `seccompctl judges manifests by the same rules as the webhook of seccompgate, and writes into
+them the profiles that labels name.
+
+Exit codes: 0 fine, 1 findings, 2 bad usage or input that cannot be read.`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	if strings.HasPrefix(filepath.Base(name), "kubectl-") {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl seccompgate"}
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetVersionTemplate("{{.DisplayName}} {{.Version}}\n")
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
+	})
+	root.AddCommand(commands(s)...)
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// noArguments refuses what is not said by a flag.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q; name files with -f, see %s --help", args[0], c.CommandPath())
+	}
+	return nil
+}
+
+// version is what the build says of itself.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "v0.1.0-dev"
+}
