@@ -9,14 +9,18 @@ keep=${1:-}
 
 command -v buildah >/dev/null || { echo "buildah is missing; install it: apt-get install buildah" >&2; exit 1; }
 work=$(mktemp -d)
-storage=(--root "$work/storage" --runroot "$work/run" --storage-driver vfs)
 trap 'rm -rf "$work"' EXIT
+storage=(--root "$work/storage" --runroot "$work/run" --storage-driver overlay)
+# overlay is many times faster, and does not work everywhere, such as inside some containers.
+buildah "${storage[@]}" from scratch >/dev/null 2>&1 ||
+	storage=(--root "$work/storage-vfs" --runroot "$work/run-vfs" --storage-driver vfs)
 
 # The image golang: Go, a shell, and what the Dockerfile's commands call, with their libraries.
 go=$(buildah "${storage[@]}" from scratch)
 root=$(buildah "${storage[@]}" mount "$go")
 mkdir -p "$root"/{bin,etc/ssl/certs,tmp,usr/local,root,lib64}
-cp -a "$(go env GOROOT)" "$root/usr/local/go"
+mkdir "$root/usr/local/go"
+(cd "$(go env GOROOT)" && cp -a --parents -t "$root/usr/local/go" bin pkg src go.env VERSION)
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 for tool in sh ln mkdir; do
 	cp "$(command -v $tool)" "$root/bin/"
@@ -29,19 +33,25 @@ buildah "${storage[@]}" umount "$go" >/dev/null
 buildah "${storage[@]}" config --env PATH=/usr/local/go/bin:/bin --env HOME=/root \
 	--env GOPROXY="$(go env GOPROXY)" --env GONOSUMDB="$(go env GONOSUMDB)" --env GOTOOLCHAIN=local \
 	--env GOMODCACHE=/cache/mod --env GOCACHE=/cache/build "$go"
-buildah "${storage[@]}" commit -q --rm "$go" localhost/golang:1.26 >/dev/null
+# buildah looks for the stage's image under the target's architecture, whatever FROM --platform says.
+for arch in amd64 arm64; do
+	buildah "${storage[@]}" config --arch "$arch" "$go"
+	buildah "${storage[@]}" commit -q "$go" "localhost/golang-$arch:1.26" >/dev/null
+done
+buildah "${storage[@]}" rm "$go" >/dev/null
 
-# What the same commands make elsewhere: the images must hold the same bytes.
-elsewhere=$work/elsewhere
-mkdir -p "$elsewhere"
-git ls-files -z -co --exclude-standard | xargs -0 cp --parents -t "$elsewhere" 2>/dev/null || true
+# One snapshot of the source for the images, and one elsewhere: the same commands must make the same bytes there.
+source=$work/source elsewhere=$work/elsewhere
+mkdir "$source"
+git ls-files -z -co --exclude-standard | xargs -0 cp -a --parents -t "$source"
+cp -a "$source" "$elsewhere"
 
 for arch in amd64 arm64; do
 	for program in "${programs[@]}"; do
 		image=localhost/$program:$arch
 		buildah "${storage[@]}" build -q --isolation chroot --platform "linux/$arch" --layers=false \
-			--build-context golang:1.26=container-image://localhost/golang:1.26 --build-arg "PROGRAM=$program" \
-			-v "$(go env GOMODCACHE):/cache/mod" -v "$(go env GOCACHE):/cache/build" -t "$image" . >/dev/null
+			--build-context "golang:1.26=container-image://localhost/golang-$arch:1.26" --build-arg "PROGRAM=$program" \
+			-v "$(go env GOMODCACHE):/cache/mod" -v "$(go env GOCACHE):/cache/build" -t "$image" "$source" >/dev/null
 		made=$(buildah "${storage[@]}" from --platform "linux/$arch" "$image")
 		root=$(buildah "${storage[@]}" mount "$made")
 		in_image=$(sha256sum <"$root/program" | cut -c1-64)
