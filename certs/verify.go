@@ -11,8 +11,8 @@ import (
 )
 
 // Verify says why a client that trusts the CA bundle would not accept the serving
-// certificate for the DNS name (or IP) at that time, nil when it would. Both are
-// PEM; intermediate certificates may follow the serving one.
+// certificate for the DNS name (or IP; none stands for any) at that time, nil when it
+// would. Both are PEM; intermediate certificates may follow the serving one.
 func Verify(certificate, caBundle []byte, dnsName string, now time.Time) error {
 	chain, err := parseCertificates(certificate)
 	if err != nil {
@@ -46,10 +46,15 @@ func verify(chain []*x509.Certificate, caBundle []byte, dnsName string, now time
 	for _, intermediate := range chain[1:] {
 		opts.Intermediates.AddCert(intermediate)
 	}
-	if _, err := chain[0].Verify(opts); err != nil {
+	_, err = chain[0].Verify(opts)
+	switch {
+	case err == nil:
+		return nil
+	case dnsName == "":
+		return fmt.Errorf("verify serving certificate: %w", err)
+	default:
 		return fmt.Errorf("verify serving certificate for %s: %w", dnsName, err)
 	}
-	return nil
 }
 
 // parseCertificates reads all certificates of a PEM text, at least one.

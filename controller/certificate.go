@@ -6,6 +6,7 @@ package controller
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,15 +37,33 @@ type Certificate struct {
 func (c *Certificate) Ensure(ctx context.Context) error {
 	bundle, err := c.ensureSecret(ctx)
 	if err != nil {
-		return fmt.Errorf("ensure secret %s/%s: %w", c.Config.Secret.Namespace, c.Config.Secret.Name, err)
+		return fmt.Errorf("ensure secret %s/%s: %w", c.Config.Secret.Namespace, c.Config.Secret.Name, withRemedy(err))
 	}
-	if err := c.injectValidating(ctx, bundle); err != nil {
-		return fmt.Errorf("write CA bundle to validating webhook configuration %s: %w", c.Config.Registration, err)
+	api := c.Client.AdmissionregistrationV1()
+	validating, err := inject(ctx, c, "validating", api.ValidatingWebhookConfigurations(), validatingClients, bundle)
+	mutating, mutatingErr := inject(ctx, c, "mutating", api.MutatingWebhookConfigurations(), mutatingClients, bundle)
+	if err := errors.Join(err, mutatingErr); err != nil {
+		return err
 	}
-	if err := c.injectMutating(ctx, bundle); err != nil {
-		return fmt.Errorf("write CA bundle to mutating webhook configuration %s: %w", c.Config.Registration, err)
+	if validating+mutating == 0 {
+		return fmt.Errorf("write CA bundle: no webhook of the configurations %s calls the service %s/%s; correct certificate.service or certificate.registration",
+			c.Config.Registration, c.Config.Service.Namespace, c.Config.Service.Name)
 	}
 	return nil
+}
+
+// withRemedy says what to do about an answer of the API server.
+func withRemedy(err error) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%w; install the manifests first, or correct the configuration", err)
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("%w; allow it as manifests/base/controller/rbac.yaml does", err)
+	case apierrors.IsConflict(err):
+		return fmt.Errorf("%w; find out who else keeps changing it, and try again", err)
+	default:
+		return err
+	}
 }
 
 func (c *Certificate) options() certs.Options {
@@ -92,51 +111,59 @@ func (c *Certificate) ensureSecret(ctx context.Context) (bundle []byte, err erro
 	return bundle, err
 }
 
-func (c *Certificate) injectValidating(ctx context.Context, bundle []byte) error {
-	api := c.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+// registrations are the webhook configurations of one kind.
+type registrations[T any] interface {
+	Get(ctx context.Context, name string, opts metav1.GetOptions) (*T, error)
+	Update(ctx context.Context, config *T, opts metav1.UpdateOptions) (*T, error)
+}
+
+// inject brings the bundle to every webhook of a configuration that calls our Service and
+// has another bundle, and returns how many call it. A webhook that calls a URL or another
+// Service is not ours. A configuration that somebody else changes meanwhile is read again,
+// so that nothing of theirs is lost.
+func inject[T any](ctx context.Context, c *Certificate, kind string, api registrations[T], clients func(*T) []*admissionregistrationv1.WebhookClientConfig, bundle []byte) (ours int, err error) {
+	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		config, err := api.Get(ctx, c.Config.Registration, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		changed := false
-		for i := range config.Webhooks {
-			changed = c.inject(&config.Webhooks[i].ClientConfig, bundle) || changed
+		changed := 0
+		ours = 0
+		for _, client := range clients(config) {
+			s := client.Service
+			if s == nil || s.Name != c.Config.Service.Name || s.Namespace != c.Config.Service.Namespace {
+				continue
+			}
+			ours++
+			if !bytes.Equal(client.CABundle, bundle) {
+				client.CABundle = bundle
+				changed++
+			}
 		}
-		if !changed {
+		if changed == 0 {
 			return nil
 		}
-		_, err = api.Update(ctx, config, metav1.UpdateOptions{})
+		if _, err = api.Update(ctx, config, metav1.UpdateOptions{}); err == nil {
+			c.Log.Info("CA bundle was written", "kind", kind, "registration", c.Config.Registration, "webhooks", changed)
+		}
 		return err
 	})
-}
-
-func (c *Certificate) injectMutating(ctx context.Context, bundle []byte) error {
-	api := c.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		config, err := api.Get(ctx, c.Config.Registration, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		changed := false
-		for i := range config.Webhooks {
-			changed = c.inject(&config.Webhooks[i].ClientConfig, bundle) || changed
-		}
-		if !changed {
-			return nil
-		}
-		_, err = api.Update(ctx, config, metav1.UpdateOptions{})
-		return err
-	})
-}
-
-// inject sets the bundle of a webhook that calls our Service, and says whether that
-// changed anything.
-func (c *Certificate) inject(client *admissionregistrationv1.WebhookClientConfig, bundle []byte) bool {
-	s := client.Service
-	if s == nil || s.Name != c.Config.Service.Name || s.Namespace != c.Config.Service.Namespace || bytes.Equal(client.CABundle, bundle) {
-		return false
+	if err != nil {
+		return 0, fmt.Errorf("write CA bundle to %s webhook configuration %s: %w", kind, c.Config.Registration, withRemedy(err))
 	}
-	client.CABundle = bundle
-	return true
+	return ours, nil
+}
+
+func validatingClients(config *admissionregistrationv1.ValidatingWebhookConfiguration) (clients []*admissionregistrationv1.WebhookClientConfig) {
+	for i := range config.Webhooks {
+		clients = append(clients, &config.Webhooks[i].ClientConfig)
+	}
+	return clients
+}
+
+func mutatingClients(config *admissionregistrationv1.MutatingWebhookConfiguration) (clients []*admissionregistrationv1.WebhookClientConfig) {
+	for i := range config.Webhooks {
+		clients = append(clients, &config.Webhooks[i].ClientConfig)
+	}
+	return clients
 }

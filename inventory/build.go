@@ -5,6 +5,7 @@ package inventory
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -242,6 +243,11 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 			b.unknown.Set(uint(i))
 			continue
 		}
+		if owner := ownerOf(sn); owner != "" && n.UID != "" && owner != n.UID {
+			b.unknown.Set(uint(i))
+			b.problems = append(b.problems, fmt.Sprintf("SeccompNode %s is about an earlier node of that name; the node is unknown until its agent reports", n.Name))
+			continue
+		}
 		if sn.Facts.SeccompDefault != nil && *sn.Facts.SeccompDefault {
 			seccompDefault = append(seccompDefault, id)
 		}
@@ -267,6 +273,21 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 	b.architectures = architectures.build(b.size)
 	b.runtimes = runtimes.build(b.size)
 	b.roots = roots.build(b.size)
+}
+
+// nodeKind is the kind of the owner of a SeccompNode.
+const nodeKind = "Node"
+
+// ownerOf is the UID of the Node that the facts are about: a new machine may come
+// under the name of an old one before the old one's facts are collected. It is empty
+// if nobody says.
+func ownerOf(sn *v1alpha1.SeccompNode) types.UID {
+	for i := range sn.OwnerReferences {
+		if sn.OwnerReferences[i].Kind == nodeKind {
+			return sn.OwnerReferences[i].UID
+		}
+	}
+	return ""
 }
 
 // list is the files of a node. A node that lists none has none.
@@ -373,6 +394,7 @@ func (b *builder) addFiles() {
 		byPath[f.path] = append(byPath[f.path], f)
 	}
 	b.files = make(map[string]*pathNodes, len(byPath))
+	var paths []string
 	for path, files := range byPath {
 		entry := &pathNodes{contents: make([]contentNodes, len(files))}
 		var all []uint32
@@ -393,15 +415,16 @@ func (b *builder) addFiles() {
 		}
 		b.files[path] = entry
 		if _, digits := generation(path); digits == "" {
-			b.paths = append(b.paths, path)
+			paths = append(paths, path)
 		}
 	}
-	slices.Sort(b.paths)
+	slices.Sort(paths)
+	b.paths = newProposals(paths)
 }
 
 func (b *builder) addLocalhostProfiles(profiles []*v1alpha1.LocalhostProfile) {
 	b.profiles = make(map[string]*localhostProfile, len(profiles))
-	b.profileNames = []string{v1alpha1.RuntimeDefaultName}
+	names := []string{v1alpha1.RuntimeDefaultName}
 	for _, l := range firstOfName(profiles) {
 		p := &localhostProfile{
 			version:      versionOf(l),
@@ -422,9 +445,10 @@ func (b *builder) addLocalhostProfiles(profiles []*v1alpha1.LocalhostProfile) {
 			b.problems = append(b.problems, p.problem)
 		}
 		b.profiles[l.Name] = p
-		b.profileNames = append(b.profileNames, l.Name)
+		names = append(names, l.Name)
 	}
-	slices.Sort(b.profileNames)
+	slices.Sort(names)
+	b.profileNames = newProposals(names)
 }
 
 // contentDigest is that of the bytes that are written to nodes for the profile. An
@@ -440,7 +464,12 @@ func contentDigest(l *v1alpha1.LocalhostProfile) (string, error) {
 	}
 	p, err := seccomp.Parse(data)
 	if err != nil {
-		return "", err
+		if parse := (*seccomp.ParseError)(nil); errors.As(err, &parse) {
+			for i := range parse.Problems {
+				parse.Problems[i].Line = 0 // that of a text which nobody sees
+			}
+		}
+		return "", fmt.Errorf("spec.profile: %w", err)
 	}
 	return seccomp.Digest(p.Marshal()), nil
 }

@@ -173,6 +173,9 @@ func (r *documents) jsonStream(c chunk) (done bool, err error) {
 func jsonProblem(err error) string {
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) && syntax.Err != nil {
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return fmt.Sprintf("%v %q", syntax.Err, syntax.JSONPointer.LastToken())
+		}
 		return syntax.Err.Error()
 	}
 	return strings.TrimPrefix(err.Error(), "jsontext: ")

@@ -13,7 +13,6 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
-	"github.com/seccompgate/seccompgate/seccomp"
 )
 
 const (
@@ -40,14 +39,14 @@ type Index struct {
 	// that have more files than they list.
 	unknown, truncated *bitset.BitSet
 	files              map[string]*pathNodes
-	// paths are the keys of files, sorted, without those of a generation: nobody
-	// means to write one by hand.
-	paths []string
+	// paths are the keys of files without those of a generation: nobody means to write
+	// one by hand.
+	paths proposals
 
 	profiles     map[string]*localhostProfile
-	profileNames []string
+	profileNames proposals
 
-	seccompDefault                members
+	seccompDefault                 members
 	architectures, runtimes, roots valueNodes
 
 	problems []string
@@ -152,7 +151,7 @@ func (x *Index) Profile(set NodeSet, path string, p *Placement) ProfileFacts {
 		if facts.ExpectedDigest != "" {
 			return facts // the name is right, the nodes are behind
 		}
-		facts.Nearest = nonEmpty(seccomp.Nearest(path, x.paths, maxNearest))
+		facts.Nearest = x.paths.nearest(path)
 		return facts
 	}
 	if facts.Nodes.Have > 0 {
@@ -360,7 +359,7 @@ func (x *Index) PathOf(name string) (path string, known bool) {
 
 // NearestNames are the profile names that resemble name.
 func (x *Index) NearestNames(name string) []string {
-	return nonEmpty(seccomp.Nearest(name, x.profileNames, maxNearest))
+	return x.profileNames.nearest(name)
 }
 
 // expected is the digest that a LocalhostProfile promises for the path.
@@ -444,11 +443,4 @@ func (l *localhostProfile) promisedTo(p *Placement) bool {
 // Names are the LocalhostProfiles, sorted.
 func (x *Index) Names() []string {
 	return slices.Sorted(maps.Keys(x.profiles))
-}
-
-func nonEmpty(s []string) []string {
-	if len(s) == 0 {
-		return nil
-	}
-	return s
 }

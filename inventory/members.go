@@ -3,6 +3,7 @@
 package inventory
 
 import (
+	"math/bits"
 	"slices"
 
 	"github.com/bits-and-blooms/bitset"
@@ -20,14 +21,14 @@ type members struct {
 // bitset one bit for every node there is.
 const sparseRatio = 32
 
-// newMembers makes a set of the nodes in ids, which it sorts, out of size nodes.
+// newMembers makes a set of the nodes in ids, which it may reorder, out of size nodes.
 func newMembers(ids []uint32, size uint) members {
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	if uint(len(ids))*sparseRatio < size {
-		return members{sparse: slices.Clip(slices.Clone(ids))}
+	// Sorting the long lists would be most of the time of a build.
+	if uint(len(ids))*sparseRatio >= size {
+		return members{dense: bitsOf(ids, size)}
 	}
-	return members{dense: bitsOf(ids, size)}
+	slices.Sort(ids)
+	return members{sparse: slices.Clip(slices.Clone(slices.Compact(ids)))}
 }
 
 func bitsOf(ids []uint32, size uint) *bitset.BitSet {
@@ -92,9 +93,10 @@ func (m members) firstIn(set *bitset.BitSet) (id uint, found bool) {
 		}
 		return 0, false
 	}
-	for id, ok := m.dense.NextSet(0); ok; id, ok = m.dense.NextSet(id + 1) {
-		if set.Test(id) {
-			return id, true
+	in := set.Words()
+	for i, word := range m.dense.Words() {
+		if word &= in[i]; word != 0 {
+			return uint(i*64 + bits.TrailingZeros64(word)), true
 		}
 	}
 	return 0, false

@@ -292,7 +292,10 @@ func FromProfilesDir(directory string) (Objects, error) {
 	}
 	defer host.Close() //nolint:errcheck // nothing was written
 	profiles, truncated, err := node.ReadProfiles(host, ".")
-	if truncated {
+	switch {
+	case truncated && len(profiles) == node.MaxProfiles:
+		return Objects{}, fmt.Errorf("read profiles of %s: it holds more than %d files, as many as are read; leave those that pods use", directory, node.MaxProfiles)
+	case truncated:
 		return Objects{}, fmt.Errorf("read profiles of %s: %w", directory, err)
 	}
 	objects := Objects{

@@ -210,7 +210,7 @@ func (w *watcher) run(ctx context.Context) {
 		start := time.Now()
 		next := index.Next(w.objects())
 		for _, problem := range next.Problems() {
-			if !slices.Contains(index.Problems(), problem) {
+			if _, known := slices.BinarySearch(index.Problems(), problem); !known {
 				w.log.Info("Inventory is contradictory", "problem", problem)
 			}
 		}
@@ -343,14 +343,18 @@ func stripNamespace(o any) (any, error) {
 	return stripped, nil
 }
 
-// seccompNode keeps the facts. Facts that are not valid are replaced by those of a
-// node that lists none of its files: it is unknown for every path.
+// seccompNode keeps the facts and whose they are. Facts that are not valid are
+// replaced by those of a node that lists none of its files: it is unknown for every
+// path.
 func (w *watcher) seccompNode(o any) (any, error) {
 	n, ok := o.(*v1alpha1.SeccompNode)
 	if !ok {
 		return o, nil
 	}
 	stripped := &v1alpha1.SeccompNode{ObjectMeta: strippedMeta(&n.ObjectMeta), Facts: n.Facts}
+	if owner := ownerOf(n); owner != "" {
+		stripped.OwnerReferences = []metav1.OwnerReference{{Kind: nodeKind, UID: owner}}
+	}
 	if errs := v1alpha1.ValidateSeccompNode(n); len(errs) > 0 {
 		w.refuse("SeccompNode", n.Name, errs)
 		stripped.Facts = v1alpha1.NodeFacts{Truncated: true}
@@ -358,8 +362,9 @@ func (w *watcher) seccompNode(o any) (any, error) {
 	return stripped, nil
 }
 
-// profileSet keeps the files. A set that is not valid loses them: its name is then
-// not the hash of its content any more, and the nodes that refer to it are unknown.
+// profileSet keeps the files. If one of them is not valid, a file without a path takes
+// their place: no set is named by the hash of that, and the nodes that refer to this
+// one are unknown.
 func (w *watcher) profileSet(o any) (any, error) {
 	s, ok := o.(*v1alpha1.ProfileSet)
 	if !ok {
@@ -368,7 +373,9 @@ func (w *watcher) profileSet(o any) (any, error) {
 	stripped := &v1alpha1.ProfileSet{ObjectMeta: strippedMeta(&s.ObjectMeta), Profiles: s.Profiles}
 	if errs := v1alpha1.ValidateProfileSet(s); len(errs) > 0 {
 		w.refuse("ProfileSet", s.Name, errs)
-		stripped.Profiles = nil
+		if len(v1alpha1.ValidateProfileFiles(s.Profiles, field.NewPath("profiles"))) > 0 {
+			stripped.Profiles = []v1alpha1.ProfileFile{{}}
+		}
 	}
 	return stripped, nil
 }

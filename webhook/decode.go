@@ -133,7 +133,7 @@ func read(r *http.Request, buf *bytes.Buffer) error {
 			err: fmt.Errorf("body has more than %d bytes; no object that an API server stores is as large", maxBody),
 		}
 	case err != nil:
-		return &malformed{status: http.StatusBadRequest, err: fmt.Errorf("read body: %w", err)}
+		return &malformed{status: http.StatusBadRequest, uid: findUID(buf.Bytes()), err: fmt.Errorf("read body: %w", err)}
 	default:
 		return nil
 	}
@@ -172,31 +172,67 @@ func decode(body []byte) (*request, error) {
 func plain(err error) error {
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) && syntax.Err != nil {
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return fmt.Errorf("%s: %w at byte %d", syntax.JSONPointer, syntax.Err, syntax.ByteOffset)
+		}
 		return fmt.Errorf("%w at byte %d", syntax.Err, syntax.ByteOffset)
 	}
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
 		cause := semantic.Err
 		if cause == nil {
-			cause = fmt.Errorf("JSON %s does not fit", semantic.JSONKind)
+			cause = fmt.Errorf("JSON %s does not fit", kindName(semantic.JSONKind))
+		}
+		if semantic.JSONPointer == "" {
+			return cause
 		}
 		return fmt.Errorf("%s: %w", semantic.JSONPointer, cause)
 	}
 	return err
 }
 
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	default:
+		return k.String()
+	}
+}
+
 // findUID looks for request.uid in a body that is no AdmissionReview, or not all of one.
+// It takes one pass, whatever the body is.
 func findUID(body []byte) string {
-	dec := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if !enter(dec, "request") || !enter(dec, "uid") || dec.PeekKind() != '"' {
+		return ""
+	}
+	uid, err := dec.ReadToken()
+	if err != nil {
+		return ""
+	}
+	return uid.String()
+}
+
+// enter goes into the object that comes next, up to the value of a name.
+func enter(dec *jsontext.Decoder, name string) bool {
+	if dec.PeekKind() != '{' {
+		return false
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return false
+	}
 	for {
 		t, err := dec.ReadToken()
-		if err != nil {
-			return ""
-		}
-		if dec.StackPointer() == "/request/uid" && t.Kind() == '"' && dec.StackDepth() == 2 {
-			if _, n := dec.StackIndex(2); n%2 == 0 { // the value, not its name
-				return t.String()
-			}
+		switch {
+		case err != nil || t.Kind() != '"': // or the object has ended
+			return false
+		case t.String() == name:
+			return true
+		case dec.SkipValue() != nil:
+			return false
 		}
 	}
 }

@@ -53,3 +53,10 @@ func (l limit) enter(ctx context.Context) error {
 }
 
 func (l limit) leave() { <-l.places }
+
+// aside lends the place to others while f waits for something else than a processor.
+func (l limit) aside(f func()) {
+	l.leave()
+	defer func() { l.places <- struct{}{} }() // whoever is in work ends in time
+	f()
+}

@@ -30,6 +30,14 @@ const (
 	resourceOwn       = "own"
 	resourceOther     = "other"
 
+	resultInjected  = "injected"
+	resultUnchanged = "unchanged"
+	resultError     = "error"
+
+	modeEnforce = "enforce"
+	modeWarn    = "warn"
+	modeAudit   = "audit"
+
 	// userRule stands for every rule that is not built in.
 	userRule = "user"
 )
@@ -47,6 +55,9 @@ type Metrics struct {
 	checks     *prometheus.GaugeVec
 	policy     *prometheus.GaugeVec
 	loads      *prometheus.CounterVec
+
+	// builtIn are the rules that have a label value of their own.
+	builtIn map[string]bool
 }
 
 // NewMetrics makes the metrics, each of them present from the start.
@@ -63,7 +74,7 @@ func NewMetrics() *Metrics {
 		}, []string{"rule", "mode"}),
 		injections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "seccompgate_injections_total",
-			Help: "Requests to the mutating webhook: injected, unchanged, or answered without a change because of an error.",
+			Help: "Requests to the mutating webhook, without dry-run ones: injected, unchanged, or answered without a change because of an error.",
 		}, []string{"result"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "seccompgate_request_duration_seconds",
@@ -97,12 +108,12 @@ func NewMetrics() *Metrics {
 	)
 	for _, d := range []string{decisionAllowed, decisionDenied, decisionWouldDeny, decisionExempt, decisionError} {
 		for _, op := range []string{review.Create, review.Update} {
-			for _, r := range []string{resourcePod, resourceWorkload, resourceBinding, resourceNamespace, resourceOwn} {
+			for _, r := range []string{resourcePod, resourceWorkload, resourceBinding, resourceNamespace, resourceOwn, resourceOther} {
 				m.decisions.WithLabelValues(d, op, r)
 			}
 		}
 	}
-	for _, r := range []string{"injected", "unchanged", "error"} {
+	for _, r := range []string{resultInjected, resultUnchanged, resultError} {
 		m.injections.WithLabelValues(r)
 	}
 	for _, r := range []string{"overload", "size", "malformed"} {
@@ -141,10 +152,37 @@ func (m *Metrics) count(req *request, resource, decision string) {
 	m.decisions.WithLabelValues(decision, operation, resource).Inc()
 }
 
-func (m *Metrics) countFindings(mode string, findings []policies.Finding, builtIn map[string]bool) {
+// use gives every built-in rule its label value. The built-in rules are the same in every
+// set: only the first one counts.
+func (m *Metrics) use(set *policies.Set) {
+	if m.builtIn == nil {
+		m.builtIn = map[string]bool{policies.RuleError: true, review.NotSynced: true}
+		for _, r := range set.Rules() {
+			if r.BuiltIn {
+				m.builtIn[r.ID] = true
+			}
+		}
+		for _, mode := range []string{modeEnforce, modeWarn, modeAudit} {
+			m.findings.WithLabelValues(userRule, mode)
+			for rule := range m.builtIn {
+				m.findings.WithLabelValues(rule, mode)
+			}
+		}
+	}
+	m.policy.WithLabelValues(set.Digest()).Set(1)
+}
+
+// countInjection counts what the mutating webhook did. req is nil when it could not be read.
+func (m *Metrics) countInjection(req *request, result string) {
+	if req == nil || !req.DryRun {
+		m.injections.WithLabelValues(result).Inc()
+	}
+}
+
+func (m *Metrics) countFindings(mode string, findings []policies.Finding) {
 	for i := range findings {
 		rule := findings[i].Rule
-		if !builtIn[rule] {
+		if !m.builtIn[rule] {
 			rule = userRule
 		}
 		m.findings.WithLabelValues(rule, mode).Inc()

@@ -15,7 +15,7 @@ func (h *handlers) mutate(ctx context.Context, req *request, body []byte) *answe
 	a := &answer{allowed: true}
 	r, err := h.reviewRequest(ctx, req, body)
 	if err != nil {
-		h.mutationFailed(a, err)
+		h.mutationFailed(a, req, err)
 		return a
 	}
 	injections, notes := h.Reviewer.Inject(r)
@@ -23,17 +23,18 @@ func (h *handlers) mutate(ctx context.Context, req *request, body []byte) *answe
 		a.warn(n)
 	}
 	if len(injections) == 0 {
-		h.Metrics.injections.WithLabelValues("unchanged").Inc()
+		h.Metrics.countInjection(req, resultUnchanged)
 		return a
 	}
 	a.patch = appendPatch(make([]byte, 0, 192*len(injections)), injections)
-	h.Metrics.injections.WithLabelValues("injected").Inc()
+	h.Metrics.countInjection(req, resultInjected)
 	return a
 }
 
-// mutationFailed lets the object pass as it is, and says so.
-func (h *handlers) mutationFailed(a *answer, err error) {
-	h.Metrics.injections.WithLabelValues("error").Inc()
+// mutationFailed lets the object pass as it is, and says so. req is nil when it could not
+// be read.
+func (h *handlers) mutationFailed(a *answer, req *request, err error) {
+	h.Metrics.countInjection(req, resultError)
 	h.Log.Error(err, "Nothing was injected")
 	a.allowed = true
 	a.annotate(annotationError, err.Error())

@@ -67,7 +67,12 @@ func (h *handlers) validateNamespace(ctx context.Context, req *request) *answer 
 func (h *handlers) preview(ctx context.Context, namespace string, labels map[string]string, level v1alpha1.Level) []string {
 	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
-	pods, all, err := h.Pods.Pods(ctx, namespace)
+	var (
+		pods []review.Object
+		all  bool
+		err  error
+	)
+	h.limit.aside(func() { pods, all, err = h.Pods.Pods(ctx, namespace) })
 	if err != nil {
 		h.Log.Error(err, "Running pods were not looked at", "namespace", namespace)
 		return []string{"whether pods that run already would be denied was not looked at: " + err.Error()}

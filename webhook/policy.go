@@ -76,8 +76,10 @@ func (p *Policies) reload(ctx context.Context) {
 }
 
 func (p *Policies) use(set *policies.Set) {
-	p.current.Store(set)
-	p.metrics.policy.Reset()
-	p.metrics.policy.WithLabelValues(set.Digest()).Set(1)
+	before := p.current.Swap(set)
+	p.metrics.use(set)
+	if before != nil && before.Digest() != set.Digest() {
+		p.metrics.policy.DeleteLabelValues(before.Digest())
+	}
 	p.log.Info("Rules are in use", "digest", set.Digest(), "rules", len(set.Rules()))
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -21,8 +22,12 @@ type Check struct {
 	Test func(context.Context) error
 }
 
-// checkInterval is how often what was proven is looked at again.
-const checkInterval = 30 * time.Second
+// checkInterval is how often what was proven is looked at again, and checkTimeout how long
+// one look may take.
+const (
+	checkInterval = 30 * time.Second
+	checkTimeout  = 5 * time.Second
+)
 
 // Readiness serves the readiness probe. A replica becomes ready when every check has been
 // proven once. Losing one later alarms, in the log and in a metric, and never un-readies:
@@ -32,6 +37,9 @@ type Readiness struct {
 	checks  []Check
 	metrics *Metrics
 	log     logr.Logger
+	// ready never becomes false again, and is read without mu: a check that hangs must
+	// not make the probe hang.
+	ready atomic.Bool
 
 	mu     sync.Mutex
 	proven map[string]bool
@@ -48,9 +56,11 @@ func NewReadiness(metrics *Metrics, log logr.Logger, checks ...Check) *Readiness
 
 // ServeHTTP answers the probe.
 func (r *Readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if missing := r.test(req.Context(), false); len(missing) > 0 {
-		http.Error(w, "not ready: "+strings.Join(missing, "; "), http.StatusServiceUnavailable)
-		return
+	if !r.ready.Load() {
+		if missing := r.test(req.Context(), false); len(missing) > 0 {
+			http.Error(w, "not ready: "+strings.Join(missing, "; "), http.StatusServiceUnavailable)
+			return
+		}
 	}
 	_, _ = w.Write([]byte("ok\n"))
 }
@@ -79,7 +89,7 @@ func (r *Readiness) test(ctx context.Context, all bool) []string {
 		if r.proven[c.Name] && !all {
 			continue
 		}
-		err := c.Test(ctx)
+		err := run(ctx, c)
 		if err == nil {
 			r.metrics.checks.WithLabelValues(c.Name).Set(0)
 			if r.failed[c.Name] != "" || !r.proven[c.Name] {
@@ -98,5 +108,14 @@ func (r *Readiness) test(ctx context.Context, all bool) []string {
 			missing = append(missing, fmt.Sprintf("%s: %v", c.Name, err))
 		}
 	}
+	if len(missing) == 0 {
+		r.ready.Store(true)
+	}
 	return missing
+}
+
+func run(ctx context.Context, c Check) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	return c.Test(ctx)
 }

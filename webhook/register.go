@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -76,6 +77,7 @@ func Register(mux *http.ServeMux, o Options) error {
 	if o.Reviewer == nil || o.Policies == nil || o.Metrics == nil || o.Ready == nil {
 		return errors.New("webhook options: reviewer, policies, metrics and readiness are needed")
 	}
+	o.Metrics.use(o.Policies())
 	h := &handlers{Options: o, limit: newLimit(o.Settings.Limits), timeout: cmp.Or(o.Settings.Limits.Timeout.Duration, defaultTimeout)}
 	mux.Handle(PathMutate, h.serve(PathMutate, h.mutate))
 	mux.Handle(PathValidate, h.serve(PathValidate, h.validate))
@@ -143,7 +145,7 @@ func (h *handlers) decide(ctx context.Context, decide decider, req *request, bod
 			h.Log.Error(errors.New("panic"), "Request could not be decided", "path", path, "kind", req.Kind.Kind, "namespace", req.Namespace, "panic", p, "stack", string(stack))
 			a = &answer{uid: req.UID}
 			if path == PathMutate {
-				h.mutationFailed(a, errors.New("internal error, see the log of the webhook"))
+				h.mutationFailed(a, req, errors.New("internal error, see the log of the webhook"))
 				return
 			}
 			h.Metrics.count(req, resourceOther, decisionError)
@@ -158,11 +160,18 @@ func (h *handlers) decide(ctx context.Context, decide decider, req *request, bod
 // timeoutOf is how long a request may take: what the API server waits, less the way back,
 // and never more than the configuration says.
 func (h *handlers) timeoutOf(r *http.Request) time.Duration {
-	given, err := time.ParseDuration(r.URL.Query().Get("timeout"))
-	if err != nil || given <= 0 {
-		return h.timeout
+	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		text, found := strings.CutPrefix(part, "timeout=")
+		if !found {
+			continue
+		}
+		given, err := time.ParseDuration(text)
+		if err != nil || given <= 0 {
+			return h.timeout
+		}
+		return min(h.timeout, max(given-answerTime, given/2))
 	}
-	return min(h.timeout, max(given-answerTime, given/2))
+	return h.timeout
 }
 
 // refuse answers what cannot be decided. Both webhooks use an HTTP status that is no
@@ -182,9 +191,12 @@ func (h *handlers) refuse(w http.ResponseWriter, path string, err error) {
 	h.Log.V(1).Info("Request refused", "path", path, "status", status, "reason", err.Error())
 	if path == PathMutate && a.uid != "" {
 		// A rejection is no failure: failurePolicy Ignore would not help.
-		h.mutationFailed(a, err)
+		h.mutationFailed(a, nil, err)
 		send(w, http.StatusOK, a)
 		return
+	}
+	if status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", http.MethodPost)
 	}
 	a.deny(status, "the request was not judged: "+err.Error())
 	send(w, status, a)

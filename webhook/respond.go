@@ -15,9 +15,9 @@ import (
 	"github.com/seccompgate/seccompgate/policies"
 )
 
-// Limits of what an answer carries. The API server cuts a warning at 256 characters once
-// all of them have 4096, drops one with a control character, and does not bound messages
-// and annotations at all: we do.
+// Limits of what an answer carries, in bytes. The API server cuts a warning at 256
+// characters once all of them have 4096, drops one with a control character, and does not
+// bound messages and annotations at all: we do.
 const (
 	maxWarnings    = 5
 	maxWarning     = 256
@@ -152,12 +152,13 @@ func (a *answer) warn(text string) {
 	a.warnings = append(a.warnings, cut("seccompgate: "+text, maxWarning))
 }
 
-// listed is the first findings and the number of the others.
+// listed is the first findings and the number of the others, in at most limit bytes.
 func listed(findings []policies.Finding, limit int) string {
+	limit -= len("; and 100000 more")
 	var b strings.Builder
 	for i := range findings {
-		text := findingText(&findings[i])
-		if i == shownFindings || b.Len() > 0 && b.Len()+len(text) > limit {
+		text := cut(findingText(&findings[i]), limit)
+		if i == shownFindings || b.Len() > 0 && b.Len()+len("; ")+len(text) > limit {
 			fmt.Fprintf(&b, "; and %d more", len(findings)-i)
 			break
 		}
@@ -171,7 +172,7 @@ func listed(findings []policies.Finding, limit int) string {
 
 func findingText(f *policies.Finding) string { return "[" + f.Rule + "] " + f.Message }
 
-// cut makes text printable and at most limit characters long.
+// cut makes text printable and at most limit bytes long.
 func cut(text string, limit int) string {
 	if strings.ContainsFunc(text, unicode.IsControl) || !utf8.ValidString(text) {
 		text = strings.Map(func(c rune) rune {
@@ -181,9 +182,12 @@ func cut(text string, limit int) string {
 			return c
 		}, strings.ToValidUTF8(text, "?"))
 	}
-	if len(text) <= limit || utf8.RuneCountInString(text) <= limit {
+	if len(text) <= limit {
 		return text
 	}
-	runes := []rune(text)
-	return string(runes[:limit-3]) + "..."
+	end := limit - len("...")
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "..."
 }

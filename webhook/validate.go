@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
-	"github.com/seccompgate/seccompgate/policies"
 	"github.com/seccompgate/seccompgate/webhook/review"
 )
 
@@ -75,11 +74,10 @@ func (h *handlers) validateWorkload(ctx context.Context, req *request, body []by
 	decision := h.record(a, &d, req.Sub)
 	h.Metrics.count(req, resource, decision)
 	if len(d.Denied)+len(d.WouldDeny)+len(d.Warned)+len(d.Audited) > 0 && !req.DryRun {
-		builtIn := builtInRules(rules)
-		h.Metrics.countFindings("enforce", d.Denied, builtIn)
-		h.Metrics.countFindings("enforce", d.WouldDeny, builtIn)
-		h.Metrics.countFindings("warn", d.Warned, builtIn)
-		h.Metrics.countFindings("audit", d.Audited, builtIn)
+		h.Metrics.countFindings(modeEnforce, d.Denied)
+		h.Metrics.countFindings(modeEnforce, d.WouldDeny)
+		h.Metrics.countFindings(modeWarn, d.Warned)
+		h.Metrics.countFindings(modeAudit, d.Audited)
 	}
 	// Asking first keeps the arguments from being made for nothing.
 	if log := h.Log.V(1); log.Enabled() {
@@ -126,8 +124,7 @@ func denial(d *review.Decision, subresource string) string {
 		hint = debugHint
 	}
 	prefix := fmt.Sprintf("seccompgate %s: ", d.Modes.Enforce.Level)
-	// What listed adds at its end, such as "; and 27 more", has room as well.
-	return prefix + listed(d.Denied, maxMessage-len(prefix)-len(hint)-32) + hint
+	return prefix + listed(d.Denied, maxMessage-len(prefix)-len(hint)) + hint
 }
 
 // undecided answers a request that no rule could judge: where findings deny, it is denied.
@@ -156,16 +153,16 @@ func (h *handlers) namespace(ctx context.Context, name string) (map[string]strin
 	defer cancel()
 	tick := time.NewTicker(namespacePoll)
 	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, false
-		case <-tick.C:
-			if labels, known := h.Namespaces.NamespaceLabels(name); known {
-				return labels, true
+	h.limit.aside(func() {
+		for !known && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+				labels, known = h.Namespaces.NamespaceLabels(name)
 			}
 		}
-	}
+	})
+	return labels, known
 }
 
 func resourceOf(req *request) string {
@@ -177,14 +174,4 @@ func resourceOf(req *request) string {
 	default:
 		return resourceWorkload
 	}
-}
-
-func builtInRules(s *policies.Set) map[string]bool {
-	m := map[string]bool{policies.RuleError: true, review.NotSynced: true}
-	for _, r := range s.Rules() {
-		if r.BuiltIn {
-			m[r.ID] = true
-		}
-	}
-	return m
 }

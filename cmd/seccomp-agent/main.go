@@ -26,7 +26,7 @@ func main() {
 // run prints what the node would publish. Every error is one of the command line or of
 // the root that it names; what cannot be read below the root is told and left out.
 func run(args []string, stdout, stderr io.Writer) error {
-	o, err := parseOptions(args, stderr)
+	o, err := parseOptions(args, stdout)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		return nil

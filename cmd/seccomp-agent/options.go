@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
@@ -35,13 +36,13 @@ type options struct {
 	version bool
 }
 
-func parseOptions(args []string, stderr io.Writer) (options, error) {
+// parseOptions reads the command line; who asks for help finds it on stdout.
+func parseOptions(args []string, stdout io.Writer) (options, error) {
 	var o options
 	var root, nodeName string
 	flags := pflag.NewFlagSet("seccomp-agent", pflag.ContinueOnError)
 	flags.SortFlags = false
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
+	flags.Usage = func() { fmt.Fprint(stdout, usage, flags.FlagUsages()) }
 	flags.BoolVar(&o.once, "once", false, "print what the node would publish, and exit; needs no API server")
 	flags.StringVar(&root, "root", "/", "`DIR` that is the node's /")
 	flags.StringVar(&nodeName, "node-name", "", "name `N` of the Node object")
@@ -68,7 +69,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		}
 		o.config = *config
 	}
-	if flags.Changed("root") || o.config.Root == "" {
+	if flags.Changed("root") || o.file == "" {
 		o.config.Root = root
 	}
 	if flags.Changed("node-name") {
@@ -85,8 +86,13 @@ func (o *options) validate(flags *pflag.FlagSet) error {
 	if !o.once {
 		errs = append(errs, errors.New("this version works only with --once; the service comes with a later one"))
 	}
+	if o.config.Root == "" {
+		errs = append(errs, errors.New("--root is empty; name the directory that is the node's /"))
+	}
 	if o.config.NodeName == "" {
 		errs = append(errs, errors.New("--node-name is missing; give the name of the Node object"))
+	} else if problems := validation.IsDNS1123Subdomain(o.config.NodeName); len(problems) > 0 {
+		errs = append(errs, fmt.Errorf("--node-name %q: no Node can have this name: %s", o.config.NodeName, problems[0]))
 	}
 	if o.output != "yaml" && o.output != "json" {
 		errs = append(errs, fmt.Errorf("--output %q: use yaml or json", o.output))

@@ -34,20 +34,19 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	var bad badInput
-	switch {
-	case err == nil:
-	case errors.As(err, &bad):
-		fmt.Fprintln(os.Stderr, "seccomp-controller:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "seccomp-controller:", err)
-		os.Exit(1)
+	if err == nil {
+		return
 	}
+	fmt.Fprintln(os.Stderr, "seccomp-controller:", err)
+	var bad badInput
+	if errors.As(err, &bad) {
+		os.Exit(2)
+	}
+	os.Exit(1)
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	o, err := parseOptions(args, stderr)
+	o, err := parseOptions(args, stdout)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		return nil

@@ -29,12 +29,12 @@ type options struct {
 	version bool
 }
 
-func parseOptions(args []string, stderr io.Writer) (options, error) {
+// parseOptions reads the command line; who asks for help finds it on stdout.
+func parseOptions(args []string, stdout io.Writer) (options, error) {
 	var o options
 	flags := pflag.NewFlagSet("seccomp-controller", pflag.ContinueOnError)
 	flags.SortFlags = false
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
+	flags.Usage = func() { fmt.Fprint(stdout, usage, flags.FlagUsages()) }
 	flags.StringVar(&o.config, "config", "", "`FILE` with a ControllerConfig")
 	flags.BoolVar(&o.once, "once", false, "do what there is to do, and exit")
 	flags.BoolVar(&o.version, "version", false, "print the version")

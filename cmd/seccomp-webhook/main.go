@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -60,7 +61,7 @@ func main() {
 
 // run serves until the context ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	o, err := parseOptions(args, stderr)
+	o, err := parseOptions(args, stdout)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		return nil
@@ -70,7 +71,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err := fmt.Fprintln(stdout, "seccomp-webhook", version())
 		return err
 	}
-	log := logr.FromSlogHandler(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: slog.Level(-o.verbosity)}))
+	handler := slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: slog.Level(-o.verbosity)})
+	log := logr.FromSlogHandler(handler)
+	slog.SetDefault(slog.New(handler)) // the HTTP server's own words are JSON as well
 	klog.SetLogger(log)
 	ctrllog.SetLogger(log)
 	s, err := newServer(ctx, o, log)
@@ -99,7 +102,10 @@ func newServer(ctx context.Context, o options, log logr.Logger) (*server, error)
 		Directory:  o.policies,
 		Parameters: map[string]any{"missingProfile": string(settings.MissingProfile)},
 	}, metrics, log)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, badInput{fmt.Errorf("%w; name a readable directory with --policies", err)}
+	case err != nil:
 		return nil, badInput{err}
 	}
 	s := &server{background: []func(context.Context) error{quietly(rules.Follow)}}
@@ -179,6 +185,10 @@ func (s *server) serve(ctx context.Context) error {
 		})
 	}
 	err := s.server.Start(ctx)
+	var listening *net.OpError
+	if errors.As(err, &listening) && listening.Op == "listen" {
+		err = fmt.Errorf("%w; choose another --port or --bind-address", err)
+	}
 	if cause := context.Cause(ctx); ctx.Err() != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
 	}
@@ -209,7 +219,10 @@ func (o *options) certificate(log logr.Logger) (*certs.Files, error) {
 		}
 	}
 	files, err := certs.NewFiles(filepath.Join(o.certDir, certs.CertificateFile), filepath.Join(o.certDir, certs.KeyFile), certs.FilesOptions{})
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, badInput{fmt.Errorf("%w; name a directory that has both with --cert-dir, or have one filled with --standalone", err)}
+	case err != nil:
 		return nil, badInput{err}
 	}
 	if note := files.Note(); note != "" {

@@ -37,14 +37,11 @@ type options struct {
 	version      bool
 }
 
-func parseOptions(args []string, stderr io.Writer) (options, error) {
+func parseOptions(args []string, stdout io.Writer) (options, error) {
 	var o options
 	flags := pflag.NewFlagSet("seccomp-webhook", pflag.ContinueOnError)
 	flags.SortFlags = false
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprint(stderr, usage, flags.FlagUsages())
-	}
+	flags.Usage = func() { fmt.Fprint(stdout, usage, flags.FlagUsages()) }
 	flags.StringVar(&o.config, "config", "", "`FILE` with a WebhookConfig; without it every setting has its default")
 	flags.StringVar(&o.certDir, "cert-dir", "/etc/seccompgate/tls", "`DIR` with tls.crt and tls.key, which may be replaced at any time")
 	flags.StringVar(&o.bindAddress, "bind-address", "", "`IP` to listen on (default all; the loopback address with --standalone)")

@@ -19,11 +19,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
@@ -53,6 +56,8 @@ type Cluster struct {
 	Config *rest.Config
 	Client *kubernetes.Clientset
 
+	http     *http.Client
+	mapper   meta.RESTMapper
 	binaries Binaries
 	detached bool
 	octet    int // the second one of the cluster's addresses: 127.<octet>.0.0/16
@@ -69,7 +74,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	binaries, err := Build(ctx, o.Progress)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(fmt.Errorf("start cluster: %w", err), os.RemoveAll(o.Dir))
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start cluster: %w", err)
@@ -106,9 +111,21 @@ func (c *Cluster) run(ctx context.Context) error {
 	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
 		return fmt.Errorf("make client: %w", err)
 	}
+	if c.http, err = rest.HTTPClientFor(c.Config); err != nil {
+		return fmt.Errorf("make client: %w", err)
+	}
 	if err := c.startControllerManager(); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-c.manager.Exited(): // it would be waited for in vain
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	if err := c.WaitForServiceAccount(ctx, "default", "default"); err != nil {
 		return fmt.Errorf("kube-controller-manager does not work: %w\n%s", err, tail(c.manager.Log))
 	}
@@ -161,6 +178,7 @@ func (c *Cluster) startControlPlane() error {
 	if c.Config, err = c.env.Start(); err != nil {
 		return fmt.Errorf("start etcd and kube-apiserver: %w\n%s", err, tail(apiserverLog.Name()))
 	}
+	c.Config.WarningHandler = rest.NoWarnings{} // they are part of an answer, and not for our output
 	return nil
 }
 
@@ -176,6 +194,7 @@ rules:
     resources: [pods, pods/ephemeralcontainers, pods/binding, namespaces, replicationcontrollers, podtemplates]
   - group: apps
   - group: batch
+  - group: seccompgate.io
 `
 
 // AuditLog is the file that the API server writes its audit events to, one JSON
@@ -193,7 +212,7 @@ func (c *Cluster) startControllerManager() error {
 		"--service-account-private-key-file=" + filepath.Join(certs, "sa-signer.key"),
 		"--root-ca-file=" + filepath.Join(certs, "apiserver.crt"),
 		// Nothing that judges nodes or removes pods: our nodes have no kubelet.
-		"--controllers=*,-node-lifecycle-controller,-node-ipam-controller,-node-route-controller,-cloud-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller,-service-lb-controller",
+		"--controllers=*,-node-lifecycle-controller,-node-ipam-controller,-taint-eviction-controller,-pod-garbage-collector-controller",
 	})
 	return err
 }
@@ -229,6 +248,33 @@ rm -rf %[2]s
 `, quote(c.pidFile()), quote(c.Dir))
 	if err := os.WriteFile(c.StopScript(), []byte(script), 0o755); err != nil {
 		return fmt.Errorf("write stop script: %w", err)
+	}
+	return nil
+}
+
+// Detach leaves a detached cluster to itself. What this process does for it, forwarding,
+// is done by runs of program from now on: its first argument is "forward", and the others
+// are those of RunForwarder.
+func (c *Cluster) Detach(ctx context.Context, program string) error {
+	for _, s := range c.services {
+		for _, f := range s.forwarders {
+			if err := f.Close(); err != nil {
+				return fmt.Errorf("detach cluster: %w", err)
+			}
+			if _, err := c.start("forward", program, nil, append([]string{"forward", f.address}, *f.backends.Load()...)); err != nil {
+				return fmt.Errorf("detach cluster: %w", err)
+			}
+			err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+				conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.address)
+				if err != nil {
+					return false, nil // it does not listen yet
+				}
+				return true, conn.Close()
+			})
+			if err != nil {
+				return fmt.Errorf("detach cluster: wait for the forwarder on %s: %w", f.address, err)
+			}
+		}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -206,6 +207,33 @@ func (s *Service) StartReplica(ctx context.Context, extra ...string) (*Pod, erro
 	}
 	s.replicas = append(s.replicas, pod)
 	return pod, nil
+}
+
+// Replace runs a fresh replica, sends it all connections once it is ready, and ends
+// the ones before it.
+func (s *Service) Replace(ctx context.Context, extra ...string) (*Pod, error) {
+	before := s.replicas
+	pod, err := s.StartReplica(ctx, extra...)
+	if err != nil {
+		return nil, err
+	}
+	if err := pod.WaitReady(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.Publish(pod); err != nil {
+		return nil, err
+	}
+	return pod, s.Remove(before...)
+}
+
+// Remove ends replicas. They should get no connections any more.
+func (s *Service) Remove(pods ...*Pod) error {
+	var errs []error
+	for _, pod := range pods {
+		errs = append(errs, pod.Stop())
+		s.replicas = slices.DeleteFunc(slices.Clone(s.replicas), func(p *Pod) bool { return p == pod })
+	}
+	return errors.Join(errs...)
 }
 
 // Replicas are the running ones, oldest first.

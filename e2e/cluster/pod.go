@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -259,7 +260,8 @@ func (p *Pod) Ready(ctx context.Context) error {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("probe pod: %s answers %s", url, response.Status)
+		why, _ := io.ReadAll(io.LimitReader(response.Body, 4096)) // the status says enough
+		return fmt.Errorf("probe pod: %s answers %s: %s", url, response.Status, strings.TrimSpace(string(why)))
 	}
 	return nil
 }

@@ -114,6 +114,14 @@ func (p *Process) Stop() error {
 	}
 }
 
+// Signal sends a signal to the program.
+func (p *Process) Signal(signal syscall.Signal) error {
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		return fmt.Errorf("signal %s: %w", p.Name, err)
+	}
+	return nil
+}
+
 // Kill ends the program as a crash would, and waits for it.
 func (p *Process) Kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // gone already is as good

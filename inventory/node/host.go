@@ -109,7 +109,7 @@ var errNotRegular = errors.New("not a regular file")
 func (h *Host) readRegular(name string, limit int64) (data []byte, size int64, err error) {
 	// O_NONBLOCK: between listing and opening, a file may have become a FIFO that
 	// nobody writes to.
-	f, err := h.root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := h.openNoFollow(name, syscall.O_NONBLOCK)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -126,6 +126,27 @@ func (h *Host) readRegular(name string, limit int64) (data []byte, size int64, e
 		return nil, 0, err
 	}
 	return data, info.Size(), nil
+}
+
+// openNoFollow opens what the name itself stands for, not what a symbolic link there
+// leads to. os.Root follows links that stay inside whatever the flags say.
+func (h *Host) openNoFollow(name string, flags int) (*os.File, error) {
+	f, err := h.root.OpenFile(name, os.O_RDONLY|flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	named, err := h.root.Lstat(name)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if !os.SameFile(opened, named) {
+		return nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: syscall.ELOOP}, f.Close())
+	}
+	return f, nil
 }
 
 // readDir lists a directory in order of names.

@@ -141,6 +141,7 @@ func parseFlags(args []string) kubeletFlags {
 			continue
 		}
 		name, value, given := strings.Cut(strings.TrimPrefix(name, "-"), "=")
+		name = strings.ReplaceAll(name, "_", "-") // to the kubelet it is the same
 		switch {
 		case given:
 		case name == "seccomp-default":

@@ -10,6 +10,9 @@ package node
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -55,8 +58,18 @@ type Problem struct {
 	Err    error
 }
 
-// String returns the problem on one line.
-func (p Problem) String() string { return fmt.Sprintf("%s: %v", p.Source, p.Err) }
+// String returns the problem on one line: file names may hold anything.
+func (p Problem) String() string {
+	var b strings.Builder
+	for _, c := range fmt.Sprintf("%s: %v", p.Source, p.Err) {
+		if unicode.IsControl(c) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(c), "'"))
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
 
 // Collect returns what the node would publish, with the profiles inline.
 func Collect(host *Host, options Options) (*v1alpha1.SeccompNode, []Problem) {

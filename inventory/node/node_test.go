@@ -6,8 +6,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,6 +84,7 @@ func TestSourcesHaveNames(t *testing.T) {
 
 func TestReadProfiles(t *testing.T) {
 	const content = `{"defaultAction":"SCMP_ACT_LOG"}`
+	const binary = "\x7fELF\x00\xff\xfe"
 	file := func(path string) v1alpha1.ProfileFile {
 		return v1alpha1.ProfileFile{
 			Path: path, Digest: seccomp.Digest([]byte(content)), Size: int64(len(content)), Valid: true,
@@ -115,6 +119,33 @@ func TestReadProfiles(t *testing.T) {
 			wantProblems: []string{"pipe.json is left out: it is no regular file"},
 		},
 		{
+			name: "what is no file is neither listed nor opened",
+			make: func(t *testing.T, directory string) {
+				listener, err := net.Listen("unix", filepath.Join(directory, "socket.json"))
+				must(t, err)
+				t.Cleanup(func() { must(t, listener.Close()) })
+				must(t, os.Mkdir(filepath.Join(directory, "directory.json"), 0o700))
+				write(t, filepath.Join(directory, "directory.json", "a.json"), content)
+			},
+			want:         []v1alpha1.ProfileFile{file("directory.json/a.json")},
+			wantProblems: []string{"socket.json is left out: it is no regular file"},
+		},
+		{
+			name: "links that dangle or lead out of the root",
+			make: func(t *testing.T, directory string) {
+				must(t, os.Symlink("nothing.json", filepath.Join(directory, "dangling.json")))
+				must(t, os.Symlink("/etc", filepath.Join(directory, "etc")))
+				must(t, os.Symlink("../../../../../../etc/passwd", filepath.Join(directory, "passwd.json")))
+				must(t, os.Symlink("/etc", filepath.Join(directory, "seccompgate")))
+			},
+			wantProblems: []string{
+				"dangling.json is left out: it is a symbolic link; put a copy of the file in its place",
+				"etc is left out: it is a symbolic link; put a copy of the file in its place",
+				"passwd.json is left out: it is a symbolic link; put a copy of the file in its place",
+				"seccompgate is left out: it is a symbolic link; put a copy of the file in its place",
+			},
+		},
+		{
 			name: "links are not followed, not even within the directory",
 			make: func(t *testing.T, directory string) {
 				write(t, filepath.Join(directory, "a.json"), content)
@@ -138,12 +169,61 @@ func TestReadProfiles(t *testing.T) {
 			}},
 		},
 		{
+			name: "a file without an end is not read to its end",
+			make: func(t *testing.T, directory string) {
+				write(t, filepath.Join(directory, "sparse.json"), "")
+				must(t, os.Truncate(filepath.Join(directory, "sparse.json"), 1<<40))
+			},
+			want: []v1alpha1.ProfileFile{{
+				Path: "sparse.json", Size: 1 << 40,
+				Reason: "file has 1099511627776 bytes, more than 262144",
+			}},
+		},
+		{
+			name: "a binary file is invalid",
+			make: func(t *testing.T, directory string) {
+				write(t, filepath.Join(directory, "elf.json"), binary)
+			},
+			want: []v1alpha1.ProfileFile{{
+				Path: "elf.json", Size: int64(len(binary)), Digest: seccomp.Digest([]byte(binary)), Reason: "file is not UTF-8 (line 1)",
+			}},
+		},
+		{
+			name: "a torn file is invalid",
+			make: func(t *testing.T, directory string) {
+				write(t, filepath.Join(directory, "torn.json"), content[:20])
+			},
+			want: []v1alpha1.ProfileFile{{
+				Path: "torn.json", Size: 20, Digest: seccomp.Digest([]byte(content[:20])), Reason: "defaultAction: file ends in the middle of the profile (line 1)",
+			}},
+		},
+		{
+			name: "a file that may not be read makes the list incomplete",
+			make: func(t *testing.T, directory string) {
+				write(t, filepath.Join(directory, "a.json"), content)
+				write(t, filepath.Join(directory, "secret.json"), content)
+				must(t, os.Chmod(filepath.Join(directory, "secret.json"), 0))
+				must(t, os.Mkdir(filepath.Join(directory, "secrets"), 0))
+			},
+			want:          []v1alpha1.ProfileFile{file("a.json")},
+			wantTruncated: true,
+			wantProblems: []string{
+				`read directory "secrets": openat seccomp/secrets: permission denied`,
+				"read secret.json: openat seccomp/secret.json: permission denied",
+			},
+		},
+		{
 			name: "a name that no pod can write is left out",
 			make: func(t *testing.T, directory string) {
+				write(t, filepath.Join(directory, "a\nb.json"), content)
+				must(t, os.Mkdir(filepath.Join(directory, "tab\t"), 0o700))
+				write(t, filepath.Join(directory, "tab\t", "a.json"), content)
 				write(t, filepath.Join(directory, "\xff.json"), content)
 				write(t, filepath.Join(directory, "ä.json"), content)
 			},
 			wantProblems: []string{
+				`"a\nb.json" is left out: no pod can name such a path; rename it with letters, digits, ".", "_" and "-"`,
+				`"tab\t" is left out: no pod can name such a path; rename it with letters, digits, ".", "_" and "-"`,
 				`"ä.json" is left out: no pod can name such a path; rename it with letters, digits, ".", "_" and "-"`,
 				`"\xff.json" is left out: no pod can name such a path; rename it with letters, digits, ".", "_" and "-"`,
 			},
@@ -166,7 +246,13 @@ func TestReadProfiles(t *testing.T) {
 			directory := filepath.Join(root, "seccomp")
 			must(t, os.Mkdir(directory, 0o700))
 			tc.make(t, directory)
-			got, truncated, err := ReadProfiles(open(t, root), "seccomp")
+			var (
+				got       []v1alpha1.ProfileFile
+				truncated bool
+				err       error
+			)
+			host := open(t, root)
+			withoutPrivileges(t, root, func() { got, truncated, err = ReadProfiles(host, "seccomp") })
 			if d := cmp.Diff(tc.want, got); d != "" {
 				t.Errorf("profiles (-want +got):\n%s", d)
 			}
@@ -202,6 +288,73 @@ func TestReadProfilesKeepsOurOwnWhenThereAreTooMany(t *testing.T) {
 	const want = "seccomp holds 1006 files; only 1000 are listed, and pods that name another are judged as on a node without facts; remove what no pod uses"
 	if err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)
+	}
+}
+
+// TestReadProfilesKeepsOurOwnWhateverElseThereIs: the walk ends before it has seen
+// everything, and the order of a directory is the file system's.
+func TestReadProfilesKeepsOurOwnWhateverElseThereIs(t *testing.T) {
+	root := t.TempDir()
+	write(t, filepath.Join(root, "p.json"), "")
+	for i := range maxEntries + 10 {
+		must(t, os.Link(filepath.Join(root, "p.json"), filepath.Join(root, fmt.Sprintf("p%05d.json", i))))
+	}
+	must(t, os.Mkdir(filepath.Join(root, "seccompgate"), 0o700))
+	write(t, filepath.Join(root, "seccompgate", "app.json"), "{}")
+	got, truncated, err := ReadProfiles(open(t, root), ".")
+	if !truncated || len(got) != MaxProfiles || got[len(got)-1].Path != "seccompgate/app.json" {
+		t.Errorf("%d profiles, truncated %v, without our own; want %d with it", len(got), truncated, MaxProfiles)
+	}
+	if problems := flatten(err); len(problems) != 2 || problems[0].Error() != `read directory "": more than 20000 directory entries in all` {
+		t.Errorf("problems are %q, want that there are more than 20000 entries, and how many files are not listed", problems)
+	}
+}
+
+// TestReadRegularOfWhatChangedSinceItWasListed opens what a walk would not: a FIFO that
+// nobody writes to, a link, a directory.
+func TestReadRegularOfWhatChangedSinceItWasListed(t *testing.T) {
+	root := t.TempDir()
+	must(t, syscall.Mkfifo(filepath.Join(root, "pipe"), 0o600))
+	write(t, filepath.Join(root, "file"), "x")
+	must(t, os.Symlink("file", filepath.Join(root, "link")))
+	must(t, os.Mkdir(filepath.Join(root, "directory"), 0o700))
+	host := open(t, root)
+	for name, want := range map[string]error{"pipe": errNotRegular, "link": syscall.ELOOP, "directory": errNotRegular} {
+		if _, _, err := host.readRegular(name, 100); !errors.Is(err, want) {
+			t.Errorf("reading a %s fails with %v, want %v", name, err, want)
+		}
+	}
+}
+
+func TestProblemIsOneLine(t *testing.T) {
+	p := Problem{Source: "kubelet", Err: errors.New("read a\nb\x1b[31m.conf: \u0085 ä")}
+	if got, want := p.String(), `kubelet: read a\nb\x1b[31m.conf: \u0085 ä`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestParseFlags(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		args []string
+		want kubeletFlags
+	}{
+		{"none", nil, kubeletFlags{}},
+		{"with equals sign", []string{"--root-dir=/data", "--config=/a=b"}, kubeletFlags{"root-dir": "/data", "config": "/a=b"}},
+		{"apart", []string{"--root-dir", "/data", "--v", "2"}, kubeletFlags{"root-dir": "/data", "v": "2"}},
+		{"one dash", []string{"-root-dir=/data"}, kubeletFlags{"root-dir": "/data"}},
+		{"underscores", []string{"--root_dir=/a_b", "--seccomp_default"}, kubeletFlags{"root-dir": "/a_b", "seccomp-default": "true"}},
+		{"boolean before another", []string{"--seccomp-default", "--root-dir", "/data"}, kubeletFlags{"seccomp-default": "true", "root-dir": "/data"}},
+		{"boolean does not take the next", []string{"--seccomp-default", "stray", "--v=1"}, kubeletFlags{"seccomp-default": "true", "v": "1"}},
+		{"off", []string{"--seccomp-default=false"}, kubeletFlags{"seccomp-default": "false"}},
+		{"the last counts", []string{"--root-dir=/a", "--root-dir=/b"}, kubeletFlags{"root-dir": "/b"}},
+		{"last without value", []string{"--root-dir"}, kubeletFlags{"root-dir": ""}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if d := cmp.Diff(tc.want, parseFlags(tc.args)); d != "" {
+				t.Errorf("flags (-want +got):\n%s", d)
+			}
+		})
 	}
 }
 
@@ -265,6 +418,33 @@ func TestNativeArchIsKnownToTheLoader(t *testing.T) {
 	if arch, ok := NativeArch("wasm"); ok {
 		t.Errorf("NativeArch(wasm) = %s, want none", arch)
 	}
+}
+
+// withoutPrivileges runs a function as a user for whom the permissions of files count,
+// even if these tests are run by root: root then belongs to that user. The thread ends
+// with the function.
+func withoutPrivileges(t *testing.T, root string, do func()) {
+	t.Helper()
+	const nobody = 65534
+	if os.Getuid() == 0 {
+		must(t, filepath.WalkDir(root, func(name string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(name, nobody, nobody))
+		}))
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		syscall.Setfsuid(nobody)
+		do()
+	}()
+	<-done
+	if os.Getuid() != 0 {
+		return
+	}
+	must(t, filepath.WalkDir(root, func(name string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(name, 0, 0))
+	}))
 }
 
 func open(t *testing.T, directory string) *Host {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -64,6 +63,11 @@ func ReadProfiles(host *Host, directory string) (profiles []v1alpha1.ProfileFile
 		return nil, true, fmt.Errorf("read profile directory: %w", err)
 	}
 	w := walk{host: host, root: resolved}
+	// First, so that no number of other entries keeps them out.
+	if info, err := host.root.Lstat(path.Join(resolved, v1alpha1.ProfileDirectory)); err == nil && info.IsDir() {
+		w.visited = v1alpha1.ProfileDirectory
+		w.directory(w.visited, 1)
+	}
 	w.directory("", 0)
 
 	slices.SortFunc(w.paths, func(a, b string) int {
@@ -92,8 +96,10 @@ func ReadProfiles(host *Host, directory string) (profiles []v1alpha1.ProfileFile
 
 // walk gathers the paths below root.
 type walk struct {
-	host      *Host
-	root      string
+	host *Host
+	root string
+	// visited is a directory that was looked at already.
+	visited   string
 	paths     []string
 	entries   int
 	truncated bool
@@ -131,6 +137,7 @@ func (w *walk) directory(name string, depth int) {
 		switch {
 		case !utf8.ValidString(e.Name()) || seccomp.CheckPath(p) != nil:
 			w.problem("%q is left out: no pod can name such a path; rename it with letters, digits, \".\", \"_\" and \"-\"", p)
+		case e.IsDir() && p == w.visited:
 		case e.IsDir() && depth == maxDepth:
 			w.truncated = true
 			w.problem("%s lies more than %d directories deep; what it holds is not listed", p, maxDepth)
@@ -148,7 +155,7 @@ func (w *walk) directory(name string, depth int) {
 
 // list is the entries of one directory in order, as many as the walk may still see.
 func (w *walk) list(name string) ([]fs.DirEntry, error) {
-	f, err := w.host.root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	f, err := w.host.openNoFollow(name, syscall.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"net/http"
+	"testing"
+)
+
+// TestAllocations is the gate on what a request may cost: counts of allocations do not
+// depend on the machine, times do.
+func TestAllocations(t *testing.T) {
+	most := map[string]float64{
+		PathValidate + "/small": 260, PathValidate + "/medium": 300, PathValidate + "/medium-mixed": 335, PathValidate + "/huge": 700,
+		PathMutate + "/small": 65, PathMutate + "/medium": 90, PathMutate + "/medium-mixed": 90, PathMutate + "/huge": 250,
+	}
+	r := benchRig(t)
+	for _, path := range []string{PathValidate, PathMutate} {
+		for _, size := range sizes {
+			t.Run(path+"/"+size.name, func(t *testing.T) {
+				c := newCall(t, path, benchReview(t, size.containers, size.mixed))
+				got := testing.AllocsPerRun(200, func() {
+					if status := c.serve(r); status != http.StatusOK {
+						t.Fatalf("status %d", status)
+					}
+				})
+				if limit := most[path+"/"+size.name] * allocationFactor; got > limit {
+					t.Errorf("%v allocations, want at most %v", got, limit)
+				}
+				t.Logf("%v allocations", got)
+			})
+		}
+	}
+}
