@@ -136,7 +136,7 @@ func bubble(t *testing.T, test func(t *testing.T, s *server)) {
 		// The time of every bubble begins on the same day years ago. apimachinery remembers
 		// when it last logged an error, from the start of the process on, and waits for that
 		// time to come: no bubble may lie before another.
-		time.Sleep(today.Sub(time.Now()) + 24*time.Hour*time.Duration(bubbles.Add(1)))
+		time.Sleep(time.Until(today) + 24*time.Hour*time.Duration(bubbles.Add(1)))
 		test(t, newServer())
 	})
 }
