@@ -64,8 +64,7 @@ func manyPaths(n int) []string {
 
 // TestNearestFindsTypos mistypes paths of a large cluster.
 func TestNearestFindsTypos(t *testing.T) {
-	seed := seed()
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := rand.New(rand.NewPCG(1, 1))
 	paths := manyPaths(2000)
 	p := newProposals(paths)
 	const tries = 50
@@ -87,7 +86,7 @@ func TestNearestFindsTypos(t *testing.T) {
 	// Among numbered paths many are as near as the one that was meant.
 	t.Logf("of %d typing errors %d are found, %d by comparing all paths in full", tries, found, full)
 	if found < full*9/10 || full == 0 {
-		t.Errorf("-seed=%d: of %d typing errors %d are found, %d by comparing all paths in full", seed, tries, found, full)
+		t.Error("the bounds lose too many")
 	}
 }
 
