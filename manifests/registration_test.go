@@ -398,7 +398,7 @@ func TestMatchConditions(t *testing.T) {
 	for _, o := range overlays() {
 		met := 0
 		for _, e := range entries(t, build(t, o)) {
-			asked := len(matching(t, []entry{e}, binding, everyMode(e))) > 0
+			asked := len(matching(t, []entry{e}, binding, selected(e))) > 0
 			if asked != (len(e.GetMatchConditions()) > 0) {
 				t.Errorf("%s: %s is asked about bindings %v and has the conditions %v", o, e.GetName(), asked, e.GetMatchConditions())
 			}
@@ -428,8 +428,8 @@ func TestMatchConditions(t *testing.T) {
 	}
 }
 
-// everyMode are labels of a namespace that the entry selects.
-func everyMode(e entry) map[string]string {
+// selected are labels of a namespace that the entry selects.
+func selected(e entry) map[string]string {
 	l := map[string]string{corev1.LabelMetadataName: "shop"}
 	for _, x := range e.GetNamespaceSelector().MatchExpressions {
 		if x.Operator == metav1.LabelSelectorOpExists {

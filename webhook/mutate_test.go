@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -31,51 +32,59 @@ func TestPatchesOfRandomPods(t *testing.T) {
 			"unnamed": labels(v1alpha1.EnforceLabel, "baseline"),
 		}
 	})
-	random := rand.New(rand.NewPCG(1, 2))
-	injected, refused := 0, 0
-	for i := range 20_000 {
-		pod, namespace := randomPod(random), []string{"named", "unnamed"}[i%2]
-		req := on(t, namespace, "{}")
-		req.Object.Raw = marshal(t, pod)
-		if _, ephemeral := pod["spec"].(tree)["ephemeralContainers"]; ephemeral {
-			req.Operation, req.SubResource = admissionv1.Update, "ephemeralcontainers"
-			old := clone(t, pod)
-			delete(old["spec"].(tree), "ephemeralContainers")
-			req.OldObject.Raw = marshal(t, old)
+	const shards = 4
+	var injected, refused atomic.Int64
+	t.Cleanup(func() {
+		// The generator reaches both.
+		if injected.Load() < 5_000 || refused.Load() < 100 {
+			t.Errorf("%d pods were injected into, %d denied for their labels", injected.Load(), refused.Load())
 		}
-		want, granted := model(clone(t, pod), namespace == "named", req.SubResource != "")
+	})
+	for shard := range uint64(shards) {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(1, shard))
+			for i := range 20_000 / shards {
+				pod, namespace := randomPod(random), []string{"named", "unnamed"}[i%2]
+				req := on(t, namespace, "{}")
+				req.Object.Raw = marshal(t, pod)
+				if _, ephemeral := pod["spec"].(tree)["ephemeralContainers"]; ephemeral {
+					req.Operation, req.SubResource = admissionv1.Update, "ephemeralcontainers"
+					old := clone(t, pod)
+					delete(old["spec"].(tree), "ephemeralContainers")
+					req.OldObject.Raw = marshal(t, old)
+				}
+				want, granted := model(clone(t, pod), namespace == "named", req.SubResource != "")
 
-		patch := r.ask(t, PathMutate, req).Patch
-		got := req.Object.Raw
-		if len(patch) > 0 {
-			injected++
-			got = apply(t, got, patch)
-		}
-		if is := untyped(t, got); !reflect.DeepEqual(want, is) {
-			t.Fatalf("pod %d in namespace %s: %s\npatch %s (-model +patched):\n%s", i, namespace, req.Object.Raw, patch, cmp.Diff(want, is))
-		}
-		req.Object.Raw = got
-		if len(patch) > 0 {
-			if again := r.ask(t, PathMutate, req).Patch; len(again) > 0 {
-				t.Fatalf("pod %d: a second call patches again: %s\n%s", i, again, got)
+				patch := r.ask(t, PathMutate, req).Patch
+				got := req.Object.Raw
+				if len(patch) > 0 {
+					injected.Add(1)
+					got = apply(t, got, patch)
+				}
+				if is := untyped(t, got); !reflect.DeepEqual(want, is) {
+					t.Fatalf("pod %d in namespace %s: %s\npatch %s (-model +patched):\n%s", i, namespace, req.Object.Raw, patch, cmp.Diff(want, is))
+				}
+				req.Object.Raw = got
+				if len(patch) > 0 {
+					if again := r.ask(t, PathMutate, req).Patch; len(again) > 0 {
+						t.Fatalf("pod %d: a second call patches again: %s\n%s", i, again, got)
+					}
+				}
+				if i%10 != 0 {
+					continue
+				}
+				// Where the model injects, the validating webhook misses nothing.
+				w := r.send(t, PathValidate, reviewOf(t, req))
+				missed := strings.Contains(w.Body.String(), "[not-injected]") || strings.Contains(w.Body.String(), "[unknown-profile]")
+				if missed && granted {
+					t.Fatalf("pod %d: %s\n%s", i, w.Body, got)
+				}
+				if missed {
+					refused.Add(1)
+				}
 			}
-		}
-		if i%10 != 0 {
-			continue
-		}
-		// Where the model injects, the validating webhook misses nothing.
-		w := r.send(t, PathValidate, reviewOf(t, req))
-		missed := strings.Contains(w.Body.String(), "[not-injected]") || strings.Contains(w.Body.String(), "[unknown-profile]")
-		if missed && granted {
-			t.Fatalf("pod %d: %s\n%s", i, w.Body, got)
-		}
-		if missed {
-			refused++
-		}
-	}
-	// The generator reaches both.
-	if injected < 5_000 || refused < 100 {
-		t.Errorf("%d pods were injected into, %d denied for their labels", injected, refused)
+		})
 	}
 }
 

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifests
+
+import (
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	psaapi "k8s.io/pod-security-admission/api"
+	psapolicy "k8s.io/pod-security-admission/policy"
+
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
+)
+
+// TestPodsAreRestricted: our pods keep the rules that we ask others to keep. Pod Security
+// Admission's own evaluation says so, at the level that our namespace enforces, which is
+// restricted unless the network of the host is asked for.
+func TestPodsAreRestricted(t *testing.T) {
+	evaluator, err := psapolicy.NewEvaluator(psapolicy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range combinations(t) {
+		want := psaapi.LevelRestricted
+		if strings.Contains(in.name, "host-network") {
+			want = psaapi.LevelPrivileged
+		}
+		level := psaapi.Level(one[*corev1.Namespace](t, in, ownNamespace).Labels[psaapi.EnforceLevelLabel])
+		if level != want {
+			t.Errorf("%s: the namespace enforces %q, want %q", in.name, level, want)
+		}
+		for name, template := range templates(in) {
+			spec := template.Spec.DeepCopy()
+			// All else is as restricted with the network of the host as without it.
+			spec.HostNetwork = false
+			results := evaluator.EvaluatePod(psaapi.LevelVersion{Level: psaapi.LevelRestricted, Version: psaapi.LatestVersion()}, &template.ObjectMeta, spec)
+			if r := psapolicy.AggregateCheckResults(results); !r.Allowed {
+				t.Errorf("%s: %s is not restricted: %s", in.name, name, r.ForbiddenDetail())
+			}
+			if template.Spec.HostNetwork != (strings.Contains(in.name, "host-network") && name == webhookName) {
+				t.Errorf("%s: %s uses the network of the host: %v", in.name, name, template.Spec.HostNetwork)
+			}
+			for _, c := range spec.Containers {
+				if s := c.SecurityContext; s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem {
+					t.Errorf("%s: %s may write to its root file system", in.name, name)
+				}
+				if c.Resources.Requests.Cpu().IsZero() || c.Resources.Requests.Memory().IsZero() || c.Resources.Limits.Memory().IsZero() {
+					t.Errorf("%s: %s lacks requests or a memory limit: %v", in.name, name, c.Resources)
+				}
+				// A limit throttles in the middle of a request that the API server waits for.
+				if !c.Resources.Limits.Cpu().IsZero() {
+					t.Errorf("%s: %s has a CPU limit", in.name, name)
+				}
+			}
+			// 65532 is the user that the Dockerfile names.
+			if u := spec.SecurityContext.RunAsUser; u == nil || *u != 65532 {
+				t.Errorf("%s: %s does not run as user 65532", in.name, name)
+			}
+			if p := spec.SecurityContext.SeccompProfile; p == nil || p.Type != corev1.SeccompProfileTypeRuntimeDefault {
+				t.Errorf("%s: %s does not run under the runtime's default profile", in.name, name)
+			}
+		}
+	}
+}
+
+// TestAvailability: no roll-out, drain or lost node takes all replicas.
+func TestAvailability(t *testing.T) {
+	for _, in := range combinations(t) {
+		d := one[*appsv1.Deployment](t, in, webhookName)
+		pod := d.Spec.Template.Spec
+		if *d.Spec.Replicas != 3 || pod.PriorityClassName != "system-cluster-critical" {
+			t.Errorf("%s: %d replicas of priority %q, want 3 of system-cluster-critical", in.name, *d.Spec.Replicas, pod.PriorityClassName)
+		}
+		own := labels.Set(d.Spec.Template.Labels)
+		b := one[*policyv1.PodDisruptionBudget](t, in, webhookName)
+		if !labels.SelectorFromSet(b.Spec.Selector.MatchLabels).Matches(own) || b.Spec.MinAvailable.IntValue() != 2 {
+			t.Errorf("%s: the disruption budget keeps %v of %v, want 2 of ours", in.name, b.Spec.MinAvailable, b.Spec.Selector)
+		}
+		if len(pod.TopologySpreadConstraints) != 1 {
+			t.Fatalf("%s: %d topology spread constraints, want 1", in.name, len(pod.TopologySpreadConstraints))
+		}
+		s := pod.TopologySpreadConstraints[0]
+		if s.TopologyKey != corev1.LabelHostname || s.MaxSkew != 1 || !labels.SelectorFromSet(s.LabelSelector.MatchLabels).Matches(own) {
+			t.Errorf("%s: replicas are not spread over nodes: %v", in.name, s)
+		}
+		if strings.Contains(in.name, "host-network") {
+			// A node has each port once: on three nodes a fourth pod would wait for ever.
+			if r := d.Spec.Strategy.RollingUpdate; r == nil || r.MaxSurge.IntValue() != 0 || r.MaxUnavailable.IntValue() != 1 {
+				t.Errorf("%s: a roll-out wants a port that is taken: %v", in.name, d.Spec.Strategy)
+			}
+			if pod.DNSPolicy != corev1.DNSClusterFirstWithHostNet {
+				t.Errorf("%s: DNS policy is %q", in.name, pod.DNSPolicy)
+			}
+		}
+	}
+}
+
+// TestShutdown: a pod goes on serving until every API server has heard that it goes, and
+// has time for what it is doing then.
+func TestShutdown(t *testing.T) {
+	const (
+		endpointsSeconds = 10
+		longestRequest   = 15 // the server's write time-out
+	)
+	pod := templates(build(t, "self-signed"))[webhookName].Spec
+	l := pod.Containers[0].Lifecycle
+	if l == nil || l.PreStop == nil || l.PreStop.Sleep == nil || l.PreStop.Sleep.Seconds < endpointsSeconds {
+		t.Fatalf("the pod ends before its endpoints do: %v", l)
+	}
+	if g := *pod.TerminationGracePeriodSeconds; g < l.PreStop.Sleep.Seconds+longestRequest {
+		t.Errorf("the pod is killed after %d seconds, %d of which it sleeps", g, l.PreStop.Sleep.Seconds)
+	}
+}
+
+// TestMemory: the collector works harder before the kernel kills.
+func TestMemory(t *testing.T) {
+	c := templates(build(t, "self-signed"))[webhookName].Spec.Containers[0]
+	value := func(name string) string {
+		i := slices.IndexFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == name })
+		if i < 0 {
+			t.Fatalf("%s is not set", name)
+		}
+		return c.Env[i].Value
+	}
+	// Go writes MiB where Kubernetes writes Mi.
+	soft, err := resource.ParseQuantity(strings.TrimSuffix(value("GOMEMLIMIT"), "B"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hard := c.Resources.Limits.Memory().Value()
+	if soft.Value() > hard*9/10 || soft.Value() < hard/2 {
+		t.Errorf("GOMEMLIMIT is %s of a limit of %s, want half to nine tenths", value("GOMEMLIMIT"), c.Resources.Limits.Memory())
+	}
+	if percent, err := strconv.Atoi(value("GOGC")); err != nil || percent < 200 || percent > 400 {
+		t.Errorf("GOGC is %s, want 200 to 400", value("GOGC"))
+	}
+}
+
+// TestPorts: API server, probes and NetworkPolicy reach the port that the webhook listens
+// on.
+func TestPorts(t *testing.T) {
+	for _, in := range combinations(t) {
+		want := int32(9443) // the program's default
+		c := templates(in)[webhookName].Spec.Containers[0]
+		for _, a := range c.Args {
+			if port, ok := strings.CutPrefix(a, "--port="); ok {
+				n, err := strconv.ParseInt(port, 10, 32)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = int32(n)
+			}
+		}
+		if changed := strings.Contains(in.name, "+port"); changed != (want != 9443) {
+			t.Errorf("%s: the webhook listens on port %d", in.name, want)
+		}
+		if d := cmp.Diff([]corev1.ContainerPort{{Name: "https", ContainerPort: want}}, c.Ports); d != "" {
+			t.Errorf("%s: ports of the container (-want +got):\n%s", in.name, d)
+		}
+		if !slices.Contains(c.Args, "--bind-address=$(POD_IP)") {
+			t.Errorf("%s: the webhook does not listen on the pod's address: %v", in.name, c.Args)
+		}
+		s := one[*corev1.Service](t, in, webhookName)
+		if d := cmp.Diff([]corev1.ServicePort{{Name: "https", Port: 443, TargetPort: intstr.FromString("https")}}, s.Spec.Ports); d != "" {
+			t.Errorf("%s: ports of the service (-want +got):\n%s", in.name, d)
+		}
+		own := labels.Set(templates(in)[webhookName].Labels)
+		if len(s.Spec.Selector) == 0 || !labels.SelectorFromSet(s.Spec.Selector).Matches(own) {
+			t.Errorf("%s: the service selects %v", in.name, s.Spec.Selector)
+		}
+		for path, probe := range map[string]*corev1.Probe{"/readyz": c.ReadinessProbe, "/healthz": c.LivenessProbe} {
+			get := &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("https"), Scheme: corev1.URISchemeHTTPS}
+			if d := cmp.Diff(get, probe.HTTPGet); d != "" {
+				t.Errorf("%s: probe (-want +got):\n%s", in.name, d)
+			}
+		}
+		for _, p := range all[*networkingv1.NetworkPolicy](in) {
+			port := intstr.FromString("https")
+			want := networkingv1.NetworkPolicySpec{
+				PodSelector: *one[*appsv1.Deployment](t, in, webhookName).Spec.Selector,
+				PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+				Ingress:     []networkingv1.NetworkPolicyIngressRule{{Ports: []networkingv1.NetworkPolicyPort{{Port: &port}}}},
+			}
+			if d := cmp.Diff(want, p.Spec); d != "" {
+				t.Errorf("%s: network policy (-want +got):\n%s", in.name, d)
+			}
+		}
+	}
+}
+
+// TestFiles: what the arguments name is mounted, from objects that are there or that
+// somebody makes.
+func TestFiles(t *testing.T) {
+	const certificate = "seccomp-webhook-tls"
+	for _, in := range combinations(t) {
+		for name, template := range templates(in) {
+			c := template.Spec.Containers[0]
+			sources := make(map[string]string) // by volume
+			for _, v := range template.Spec.Volumes {
+				switch {
+				case v.ConfigMap != nil:
+					if one[*corev1.ConfigMap](t, in, v.ConfigMap.Name).Data["config.yaml"] == "" {
+						t.Errorf("%s: config map %s has no config.yaml", in.name, v.ConfigMap.Name)
+					}
+					sources[v.Name] = v.ConfigMap.Name
+				case v.Secret != nil && v.Secret.SecretName == certificate:
+					sources[v.Name] = certificate
+				default:
+					t.Errorf("%s: %s mounts %v", in.name, name, v)
+				}
+			}
+			mounted := make(map[string]string) // by path
+			for _, m := range c.VolumeMounts {
+				if m.SubPath != "" {
+					t.Errorf("%s: %s mounts %s once and for all", in.name, name, m.MountPath)
+				}
+				mounted[m.MountPath] = sources[m.Name]
+			}
+			want := map[string]string{"--config": name, "--cert-dir": certificate}
+			if name != webhookName {
+				delete(want, "--cert-dir")
+			}
+			got := make(map[string]string)
+			for _, a := range c.Args {
+				switch flag, path, _ := strings.Cut(a, "="); flag {
+				case "--config":
+					got[flag] = mounted[filepath.Dir(path)]
+				case "--cert-dir":
+					got[flag] = mounted[path]
+				}
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("%s: files of %s (-want +got):\n%s", in.name, name, d)
+			}
+		}
+	}
+}
+
+// TestJob: the Job makes the certificate of the service for the registrations, as Secret
+// that the webhook mounts.
+func TestJob(t *testing.T) {
+	for _, overlay := range []string{"self-signed", "cluster-wide", "audit-only"} {
+		in := build(t, overlay)
+		c, err := v1alpha1.LoadControllerConfig([]byte(one[*corev1.ConfigMap](t, in, "seccomp-controller").Data["config.yaml"]), overlay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &v1alpha1.SelfSignedCertificate{
+			Secret:       v1alpha1.ObjectName{Namespace: ownNamespace, Name: "seccomp-webhook-tls"},
+			Service:      v1alpha1.ObjectName{Namespace: ownNamespace, Name: webhookName},
+			Registration: "seccompgate",
+		}
+		if d := cmp.Diff(want, c.Certificate); d != "" {
+			t.Errorf("%s (-want +got):\n%s", overlay, d)
+		}
+		j := one[*batchv1.Job](t, in, "seccomp-controller")
+		if !slices.Contains(j.Spec.Template.Spec.Containers[0].Args, "--once") {
+			t.Errorf("%s: the job does not end", overlay)
+		}
+		if j.Spec.TTLSecondsAfterFinished == nil {
+			t.Errorf("%s: the job stays, and a job cannot be changed: the next version could not be applied", overlay)
+		}
+	}
+}
