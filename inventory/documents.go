@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -29,7 +30,13 @@ type Document struct {
 	// JSON is the same as JSON, and IsJSON says that the text is JSON itself.
 	JSON   jsontext.Value
 	IsJSON bool
+
+	root func() *yamlv3.Node
 }
+
+// Root is the text as nodes that know their lines and columns, nil where it cannot be
+// told. It is parsed once, however often it is asked for: a List may hold thousands.
+func (d Document) Root() *yamlv3.Node { return d.root() }
 
 // EachDocument calls do for each document of a YAML or JSON stream, and ends with its
 // first error. An error of the text names the file, the document and the line.
@@ -130,7 +137,10 @@ func (r *documents) chunk(c chunk) error {
 		line, text := yamlProblem(err)
 		return r.problem(c.line+max(line, 1)-1, "%s; correct the YAML", text)
 	}
-	return r.do(Document{Number: r.count, Line: c.line, Offset: c.offset, Text: c.text, JSON: converted})
+	return r.do(Document{
+		Number: r.count, Line: c.line, Offset: c.offset, Text: c.text, JSON: converted,
+		root: sync.OnceValue(func() *yamlv3.Node { return yamlNodes(c.text) }),
+	})
 }
 
 // jsonStream reads JSON values one after the other. It is not done if the first of
@@ -155,13 +165,15 @@ func (r *documents) jsonStream(c chunk) (done bool, err error) {
 			return true, r.problem(c.line+bytes.Count(c.text[:syntax.ByteOffset], []byte("\n")), "%v; correct the JSON", jsonProblem(syntax))
 		}
 		r.count++
+		text := c.text[before:decoder.InputOffset()]
 		d := Document{
 			Number: r.count,
 			Line:   c.line + bytes.Count(c.text[:before], []byte("\n")),
 			Offset: c.offset + int(before),
-			Text:   c.text[before:decoder.InputOffset()],
+			Text:   text,
 			JSON:   value.Clone(),
 			IsJSON: true,
+			root:   sync.OnceValue(func() *yamlv3.Node { return jsonNodes(text) }),
 		}
 		if err := r.do(d); err != nil {
 			return true, err
@@ -196,35 +208,73 @@ func yamlProblem(err error) (line int, text string) {
 }
 
 // LineOf is the line of the file on which a value stands, or the nearest value
-// around it that there is. It parses the text again: it is called once, for a message.
+// around it that there is.
 func (d Document) LineOf(at jsontext.Pointer) int {
-	line := 1
-	if d.IsJSON {
-		line = jsonLine(d.Text, at)
-	} else if root := new(yamlv3.Node); yamlv3.Unmarshal(d.Text, root) == nil && len(root.Content) > 0 {
-		line = yamlLineOf(root.Content[0], at)
+	root := d.Root()
+	if root == nil {
+		return d.Line
 	}
-	return d.Line + line - 1
+	return d.Line + lineOf(root, at) - 1
 }
 
-func jsonLine(text []byte, at jsontext.Pointer) int {
-	offset := int64(len(text) - len(bytes.TrimLeft(text, " \t\r\n")))
-	decoder := jsontext.NewDecoder(bytes.NewReader(text))
-	for {
-		if _, err := decoder.ReadToken(); err != nil {
-			break
-		}
-		if here := decoder.StackPointer(); here == at || here != "" && at.Contains(here) {
-			offset = max(offset, decoder.InputOffset())
-			if here == at {
-				break
-			}
-		}
+func yamlNodes(text []byte) *yamlv3.Node {
+	var document yamlv3.Node
+	if yamlv3.Unmarshal(text, &document) != nil || len(document.Content) == 0 {
+		return nil
 	}
-	return 1 + bytes.Count(text[:offset], []byte("\n"))
+	return document.Content[0]
 }
 
-func yamlLineOf(n *yamlv3.Node, at jsontext.Pointer) int {
+// jsonNodes makes the nodes that a YAML parser would make. JSON is not quite YAML: an
+// escaped surrogate pair is none to its parser.
+func jsonNodes(text []byte) *yamlv3.Node {
+	p := jsonParser{text: text, decoder: jsontext.NewDecoder(bytes.NewReader(text)), line: 1, column: 1}
+	return p.value()
+}
+
+// jsonParser reads nodes; line and column are those of the byte at the offset at.
+type jsonParser struct {
+	text             []byte
+	decoder          *jsontext.Decoder
+	at, line, column int
+}
+
+// value reads the next value, or the end of what holds it, which is nil.
+func (p *jsonParser) value() *yamlv3.Node {
+	for p.at < len(p.text) && (p.at < int(p.decoder.InputOffset()) || bytes.IndexByte([]byte(" \t\r\n,:"), p.text[p.at]) >= 0) {
+		r, size := utf8.DecodeRune(p.text[p.at:])
+		p.at += size
+		p.column++
+		if r == '\n' {
+			p.line, p.column = p.line+1, 1
+		}
+	}
+	n := &yamlv3.Node{Kind: yamlv3.ScalarNode, Line: p.line, Column: p.column}
+	token, err := p.decoder.ReadToken()
+	if err != nil {
+		return nil
+	}
+	switch token.Kind() {
+	case '{':
+		n.Kind, n.Style = yamlv3.MappingNode, yamlv3.FlowStyle
+	case '[':
+		n.Kind, n.Style = yamlv3.SequenceNode, yamlv3.FlowStyle
+	case '}', ']':
+		return nil
+	case 'n':
+		n.Tag, n.Value = "!!null", "null"
+		return n
+	default:
+		n.Value = token.String()
+		return n
+	}
+	for inner := p.value(); inner != nil; inner = p.value() {
+		n.Content = append(n.Content, inner)
+	}
+	return n
+}
+
+func lineOf(n *yamlv3.Node, at jsontext.Pointer) int {
 	line := n.Line
 	for token := range at.Tokens() {
 		if n.Kind == yamlv3.AliasNode {

@@ -194,20 +194,21 @@ func (in *input) decodeProblem(d Document, at jsontext.Pointer, what string, err
 		return in.problem(d.LineOf(at), "%s%v", what, jsonProblem(err))
 	}
 	line := d.LineOf(at + semantic.JSONPointer)
-	place := fieldPath(semantic.JSONPointer)
+	place := FieldPath(semantic.JSONPointer)
 	switch {
 	case errors.Is(err, json.ErrUnknownName):
 		return in.problem(line, "%sunknown field %s; remove it or correct its name", what, place)
 	case place == "":
-		return in.problem(line, "%s%s in place of an object; %s", what, kindName(semantic.JSONKind), acceptedKinds)
+		return in.problem(line, "%s%s in place of an object; %s", what, KindName(semantic.JSONKind), acceptedKinds)
 	case semantic.Err == nil:
-		return in.problem(line, "%s%s has %s in place of %s; correct the value", what, place, kindName(semantic.JSONKind), typeName(semantic.GoType))
+		return in.problem(line, "%s%s has %s in place of %s; correct the value", what, place, KindName(semantic.JSONKind), typeName(semantic.GoType))
 	default:
 		return in.problem(line, "%s%s: %v; correct the value", what, place, semantic.Err)
 	}
 }
 
-func kindName(k jsontext.Kind) string {
+// KindName is what a message calls a JSON value.
+func KindName(k jsontext.Kind) string {
 	switch k {
 	case 'n':
 		return "null"
@@ -247,11 +248,12 @@ func typeName(t reflect.Type) string {
 
 // Places.
 
-// fieldPath writes a pointer as Kubernetes does: facts.profiles[0].path.
-func fieldPath(p jsontext.Pointer) string {
+// FieldPath writes a pointer as Kubernetes does: facts.profiles[0].path, and
+// metadata.labels[example.org/name] for a key that is no word.
+func FieldPath(p jsontext.Pointer) string {
 	var b strings.Builder
 	for token := range p.Tokens() {
-		if _, err := strconv.ParseUint(token, 10, 32); err == nil {
+		if _, err := strconv.ParseUint(token, 10, 32); err == nil || strings.ContainsAny(token, "./") {
 			b.WriteString("[" + token + "]")
 			continue
 		}
@@ -265,7 +267,7 @@ func fieldPath(p jsontext.Pointer) string {
 
 var fieldToken = regexp.MustCompile(`\[([^\]]*)\]|[^.\[\]]+`)
 
-// fieldPointer is the opposite of fieldPath.
+// fieldPointer is the opposite of FieldPath.
 func fieldPointer(s string) jsontext.Pointer {
 	var p jsontext.Pointer
 	for _, m := range fieldToken.FindAllStringSubmatch(s, -1) {

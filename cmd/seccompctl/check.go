@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -71,6 +72,9 @@ func (o *checkOptions) run(ctx context.Context, s streams) error {
 	if len(o.files) == 0 {
 		return errors.New("nothing to check; name files with -f, or - for standard input")
 	}
+	if err := readsOnce(append([]string{o.inventory}, o.files...)...); err != nil {
+		return err
+	}
 	known, err := readFacts(o.inventory, o.profiles, s.in)
 	if err != nil {
 		return err
@@ -122,7 +126,7 @@ func newChecker(ctx context.Context, level v1alpha1.Level, directory string, kno
 	settings.Default()
 	load := builtInRules
 	if directory != "" {
-		load = func() (*policies.Set, error) { return policies.Load(ctx, ruleOptions(directory)) }
+		load = func() (*policies.Set, error) { return loadRules(ctx, directory) }
 	}
 	rules, err := load()
 	if err != nil {
@@ -138,11 +142,18 @@ func newChecker(ctx context.Context, level v1alpha1.Level, directory string, kno
 
 // builtInRules compiles the built-in rules once, for whoever asks.
 var builtInRules = sync.OnceValues(func() (*policies.Set, error) {
-	return policies.Load(context.Background(), ruleOptions(""))
+	return loadRules(context.Background(), "")
 })
 
-func ruleOptions(directory string) policies.Options {
-	return policies.Options{Directory: directory, Parameters: map[string]any{"missingProfile": string(v1alpha1.MissingOnAny)}}
+// loadRules compiles the built-in rules and those of a directory, if one is named.
+func loadRules(ctx context.Context, directory string) (*policies.Set, error) {
+	rules, err := policies.Load(ctx, policies.Options{
+		Directory: directory, Parameters: map[string]any{"missingProfile": string(v1alpha1.MissingOnAny)},
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; name a directory of rules with --policies", err)
+	}
+	return rules, err
 }
 
 // request is what the decision core is asked about a manifest. The level is that of the

@@ -6,12 +6,13 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	yamlv3 "go.yaml.in/yaml/v3"
@@ -24,6 +25,17 @@ import (
 type editor struct {
 	text  []byte
 	edits []edit
+	// document that is being edited.
+	document *document
+}
+
+// document is one of a text, with what is written into it. Offsets are its own.
+type document struct {
+	manifest manifest
+	layout   layout
+	edits    []edit
+	// want is what the document has to say in the end.
+	want any
 }
 
 // edit replaces the bytes from start to end.
@@ -33,65 +45,75 @@ type edit struct {
 }
 
 // result is the text with all edits.
-func (e *editor) result() []byte {
-	slices.SortStableFunc(e.edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
+func (e *editor) result() []byte { return apply(e.text, e.edits) }
+
+func apply(text []byte, edits []edit) []byte {
+	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
 	var out bytes.Buffer
 	at := 0
-	for _, x := range e.edits {
-		out.Write(e.text[at:x.start])
+	for _, x := range edits {
+		out.Write(text[at:x.start])
 		out.WriteString(x.text)
 		at = x.end
 	}
-	out.Write(e.text[at:])
+	out.Write(text[at:])
 	return out.Bytes()
 }
 
-// inject writes the injections into the text of a manifest. The edited text is parsed
-// again: it must say what was there before and the injections, or nothing is written.
+// inject writes the injections into the text of a manifest. Manifests come in the order
+// of the text, so that a document is parsed and proven once, whatever it holds.
 func (e *editor) inject(m *manifest, injections []review.Injection) error {
 	if len(injections) == 0 {
 		return nil
 	}
-	before := len(e.edits)
-	for i := range injections {
-		x, err := place(m, &injections[i])
-		if err != nil {
-			return m.problem(jsontext.Pointer(injections[i].Pointer()), "%v; set seccompProfile there by hand", err)
+	if e.document == nil || e.document.manifest.doc.Number != m.doc.Number {
+		if err := e.finish(); err != nil {
+			return err
 		}
-		x.start += m.doc.Offset
-		x.end += m.doc.Offset
-		e.edits = append(e.edits, x)
+		e.document = &document{manifest: *m, layout: newLayout(m.doc.Text)}
+		e.document.manifest.pointer = ""
+		if err := json.Unmarshal(m.doc.JSON, &e.document.want); err != nil {
+			return m.problem("", "%v; set seccompProfile by hand", err)
+		}
 	}
-	if err := e.verify(m, e.edits[before:], injections); err != nil {
-		return m.problem("", "%v; set seccompProfile by hand", err)
+	for i := range injections {
+		at := m.pointer + jsontext.Pointer(injections[i].Pointer())
+		x, err := e.document.layout.place(m, at, injections[i].Profile)
+		if err != nil {
+			return m.problem(jsontext.Pointer(injections[i].Pointer()), "%w; set seccompProfile there by hand", err)
+		}
+		e.document.edits = append(e.document.edits, x)
+		set(e.document.want, at, &injections[i].Profile)
 	}
 	return nil
 }
 
-// verify compares the edited document with the original one and the injections.
-func (e *editor) verify(m *manifest, edits []edit, injections []review.Injection) error {
-	document := editor{text: m.doc.Text}
-	for _, x := range edits {
-		x.start -= m.doc.Offset
-		x.end -= m.doc.Offset
-		document.edits = append(document.edits, x)
+// finish ends a document. The edited text is parsed again: it must say what was there
+// before and the injections, or nothing is written.
+func (e *editor) finish() error {
+	d := e.document
+	if d == nil {
+		return nil
 	}
-	var got, want any
-	text := document.result()
-	if err := yaml.Unmarshal(text, &got); err != nil {
-		return fmt.Errorf("its layout is too unusual to be edited: %w", err)
+	e.document = nil
+	doc := &d.manifest.doc
+	text := apply(doc.Text, d.edits)
+	unmarshal := func(text []byte, v any) error { return yaml.Unmarshal(text, v) }
+	if doc.IsJSON {
+		unmarshal = json.Unmarshal
 	}
-	if err := json.Unmarshal(m.doc.JSON, &want); err != nil {
-		return err
+	var got any
+	if err := unmarshal(text, &got); err != nil || !reflect.DeepEqual(got, d.want) {
+		return d.manifest.problem("", "%w; set seccompProfile by hand", errUnusual)
 	}
-	for i := range injections {
-		set(want, m.pointer+jsontext.Pointer(injections[i].Pointer()), &injections[i].Profile)
-	}
-	if !reflect.DeepEqual(got, want) {
-		return fmt.Errorf("its layout is too unusual to be edited")
+	for _, x := range d.edits {
+		e.edits = append(e.edits, edit{start: x.start + doc.Offset, end: x.end + doc.Offset, text: x.text})
 	}
 	return nil
 }
+
+// errUnusual is an edit that cannot be done without touching more than it should.
+var errUnusual = errors.New("its layout is too unusual to be edited")
 
 // set writes a profile into a decoded object, at the pointer of a securityContext.
 func set(root any, at jsontext.Pointer, profile *review.SeccompProfile) {
@@ -118,32 +140,31 @@ func set(root any, at jsontext.Pointer, profile *review.SeccompProfile) {
 	}
 }
 
-// place finds where an injection goes, in offsets of the document's text.
-func place(m *manifest, i *review.Injection) (edit, error) {
-	var root yamlv3.Node
-	if err := yamlv3.Unmarshal(m.doc.Text, &root); err != nil || len(root.Content) == 0 {
-		return edit{}, fmt.Errorf("its layout is too unusual to be edited")
+// place finds where the profile of the securityContext at the pointer goes.
+func (t *layout) place(m *manifest, at jsontext.Pointer, profile review.SeccompProfile) (edit, error) {
+	root := m.doc.Root()
+	if root == nil {
+		return edit{}, errUnusual
 	}
-	parent, key, err := find(root.Content[0], m.pointer+jsontext.Pointer(i.Pointer()))
-	if err != nil {
-		return edit{}, err
-	}
-	t := layout{text: m.doc.Text}
-	if key == nil {
-		return t.add(parent, []string{"securityContext", "seccompProfile"}, i.Profile, m.doc.IsJSON)
-	}
+	parent, key, err := find(root, at)
 	switch {
+	case err != nil:
+		return edit{}, err
+	case key == nil:
+		return t.add(parent, []string{"securityContext", "seccompProfile"}, profile, m.doc.IsJSON)
 	case key.value.Kind == yamlv3.MappingNode:
-		return t.add(key.value, []string{"seccompProfile"}, i.Profile, m.doc.IsJSON)
+		return t.add(key.value, []string{"seccompProfile"}, profile, m.doc.IsJSON)
 	case key.value.Tag == "!!null":
-		return t.replaceNull(key, i.Profile, m.doc.IsJSON)
+		return t.replaceNull(key, profile, m.doc.IsJSON)
 	default:
-		return edit{}, fmt.Errorf("securityContext is no object")
+		return edit{}, errors.New("securityContext is no object")
 	}
 }
 
 // member is a key of a mapping and its value.
 type member struct{ key, value *yamlv3.Node }
+
+var errShared = errors.New("it is shared by a YAML anchor")
 
 // find returns the mapping that the last token of the pointer is a key of, and the key
 // where it is there. What is shared by an anchor cannot be edited for one.
@@ -151,32 +172,32 @@ func find(node *yamlv3.Node, at jsontext.Pointer) (*yamlv3.Node, *member, error)
 	tokens := slices.Collect(at.Tokens())
 	for i, token := range tokens {
 		if node.Kind == yamlv3.AliasNode || node.Anchor != "" {
-			return nil, nil, fmt.Errorf("it is shared by a YAML anchor")
+			return nil, nil, errShared
 		}
 		last := i == len(tokens)-1
 		switch node.Kind {
 		case yamlv3.SequenceNode:
 			index, err := strconv.Atoi(token)
 			if err != nil || index >= len(node.Content) {
-				return nil, nil, fmt.Errorf("its layout is too unusual to be edited")
+				return nil, nil, errUnusual
 			}
 			node = node.Content[index]
 		case yamlv3.MappingNode:
 			m := keyOf(node, token)
 			switch {
 			case last && m != nil && (m.value.Kind == yamlv3.AliasNode || m.value.Anchor != ""):
-				return nil, nil, fmt.Errorf("it is shared by a YAML anchor")
+				return nil, nil, errShared
 			case last:
 				return node, m, nil
 			case m == nil: // it comes from elsewhere, by a merge key
-				return nil, nil, fmt.Errorf("it is shared by a YAML anchor")
+				return nil, nil, errShared
 			}
 			node = m.value
 		default:
-			return nil, nil, fmt.Errorf("its layout is too unusual to be edited")
+			return nil, nil, errUnusual
 		}
 	}
-	return nil, nil, fmt.Errorf("its layout is too unusual to be edited")
+	return nil, nil, errUnusual
 }
 
 func keyOf(mapping *yamlv3.Node, name string) *member {
@@ -189,22 +210,41 @@ func keyOf(mapping *yamlv3.Node, name string) *member {
 }
 
 // layout finds bytes by lines and columns.
-type layout struct{ text []byte }
+type layout struct {
+	text []byte
+	// lines are the offsets at which lines begin.
+	lines []int
+	// last is the place that was asked for before. Most are asked for in order, and JSON may
+	// stand on one line.
+	last struct{ line, column, offset int }
+}
+
+func newLayout(text []byte) layout {
+	t := layout{text: text, lines: []int{0}}
+	for i, b := range text {
+		if b == '\n' {
+			t.lines = append(t.lines, i+1)
+		}
+	}
+	return t
+}
 
 // offset of a node's first byte. Columns count characters.
-func (t layout) offset(n *yamlv3.Node) int {
-	at := 0
-	for range n.Line - 1 {
-		at += bytes.IndexByte(t.text[at:], '\n') + 1
+func (t *layout) offset(n *yamlv3.Node) int {
+	at, column := t.lines[min(n.Line, len(t.lines))-1], 1
+	if t.last.line == n.Line && t.last.column <= n.Column {
+		at, column = t.last.offset, t.last.column
 	}
-	for range n.Column - 1 {
-		at += len(string(bytes.Runes(t.text[at : at+min(4, len(t.text)-at)])[:1]))
+	for range n.Column - column {
+		_, size := utf8.DecodeRune(t.text[at:])
+		at += size
 	}
+	t.last.line, t.last.column, t.last.offset = n.Line, n.Column, at
 	return at
 }
 
 // lineEnd is the offset behind the line that holds the byte, and what ends lines here.
-func (t layout) lineEnd(at int) (end int, newline string) {
+func (t *layout) lineEnd(at int) (end int, newline string) {
 	newline = "\n"
 	if i := bytes.IndexByte(t.text, '\n'); i > 0 && t.text[i-1] == '\r' {
 		newline = "\r\n"
@@ -217,15 +257,18 @@ func (t layout) lineEnd(at int) (end int, newline string) {
 }
 
 // add writes a new key into a mapping, with the profile below it.
-func (t layout) add(mapping *yamlv3.Node, keys []string, profile review.SeccompProfile, quoted bool) (edit, error) {
+func (t *layout) add(mapping *yamlv3.Node, keys []string, profile review.SeccompProfile, quoted bool) (edit, error) {
 	if mapping.Style&yamlv3.FlowStyle != 0 || len(mapping.Content) == 0 {
 		at := t.offset(mapping)
 		if at >= len(t.text) || t.text[at] != '{' {
-			return edit{}, fmt.Errorf("its layout is too unusual to be edited")
+			return edit{}, errUnusual
 		}
 		separator := ", "
-		if len(mapping.Content) == 0 {
+		switch {
+		case len(mapping.Content) == 0:
 			separator = ""
+		case bytes.IndexByte([]byte(" \t\r\n"), t.text[at+1]) >= 0:
+			separator = ","
 		}
 		return edit{at + 1, at + 1, flow(keys, profile, quoted) + separator}, nil
 	}
@@ -249,7 +292,7 @@ func (t layout) add(mapping *yamlv3.Node, keys []string, profile review.SeccompP
 }
 
 // replaceNull writes an object in place of a null, which may be nothing at all.
-func (t layout) replaceNull(m *member, profile review.SeccompProfile, quoted bool) (edit, error) {
+func (t *layout) replaceNull(m *member, profile review.SeccompProfile, quoted bool) (edit, error) {
 	text := "{" + flow([]string{"seccompProfile"}, profile, quoted) + "}"
 	if m.value.Value != "" {
 		at := t.offset(m.value)
@@ -257,7 +300,7 @@ func (t layout) replaceNull(m *member, profile review.SeccompProfile, quoted boo
 	}
 	at := t.offset(m.key) + len(m.key.Value)
 	if at >= len(t.text) || t.text[at] != ':' {
-		return edit{}, fmt.Errorf("its layout is too unusual to be edited")
+		return edit{}, errUnusual
 	}
 	return edit{at + 1, at + 1, " " + text}, nil
 }

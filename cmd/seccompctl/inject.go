@@ -29,7 +29,7 @@ func newInjectCommand(s streams) *cobra.Command {
 the templates of workloads. All else stays byte for byte as it was, comments and all.`,
 		Example: `  seccompctl inject -f deploy.yaml --namespace-labels seccompgate.io/profile=runtime-default`,
 		Args:    noArguments,
-		RunE:    func(c *cobra.Command, _ []string) error { return o.run(c.Context(), s) },
+		RunE:    func(c *cobra.Command, _ []string) error { return o.run(c.Context(), c.Root().CommandPath(), s) },
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
@@ -39,9 +39,12 @@ the templates of workloads. All else stays byte for byte as it was, comments and
 	return c
 }
 
-func (o *injectOptions) run(ctx context.Context, s streams) error {
+func (o *injectOptions) run(ctx context.Context, name string, s streams) error {
 	if o.file == "" {
 		return errors.New("nothing to inject into; name a file with -f, or - for standard input")
+	}
+	if err := readsOnce(o.file, o.inventory); err != nil {
+		return err
 	}
 	known, err := readFacts(o.inventory, "", s.in)
 	if err != nil {
@@ -63,31 +66,30 @@ func (o *injectOptions) run(ctx context.Context, s streams) error {
 	}
 	e := editor{text: data}
 	err = eachManifest(data, o.file, func(m *manifest) error {
-		if !makesPods(m.kind) {
-			return nil
-		}
 		req := known.request(m)
 		if labels != nil {
 			req.NamespaceLabels, req.NotOptedIn = labels, false
 		}
 		injections, notes := checker.reviewer.Inject(req)
 		for _, n := range notes {
-			fmt.Fprintf(s.err, "seccompctl: %v\n", m.problem("", "%s", n))
+			fmt.Fprintf(s.err, "%s: %v\n", name, m.problem("", "%s", n))
 		}
 		if d, err := checker.reviewer.Review(ctx, withLevel(req)); err == nil {
 			for _, f := range d.Denied {
 				if f.Rule == "unknown-profile" || f.Rule == "profile-path" {
-					fmt.Fprintf(s.err, "seccompctl: %v\n", m.problem("", "nothing is injected: %s", f.Message))
+					fmt.Fprintf(s.err, "%s: %v\n", name, m.problem("", "nothing is injected: %s", f.Message))
 				}
 			}
 		}
 		return e.inject(m, injections)
 	})
-	if err != nil {
+	if err := errors.Join(err, e.finish()); err != nil {
 		return err
 	}
-	_, err = s.out.Write(e.result())
-	return err
+	if _, err := s.out.Write(e.result()); err != nil {
+		return fmt.Errorf("write manifests: %w", err)
+	}
+	return nil
 }
 
 // withLevel asks for the findings that explain why nothing is injected.

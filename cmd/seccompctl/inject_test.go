@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -156,6 +158,41 @@ func subsequence(text, longer string) bool {
 		}
 	}
 	return text == ""
+}
+
+// TestInjectLargeList injects into every item of one large document, as kubectl prints a
+// cluster: work that grows with the square of the items would take half an hour.
+func TestInjectLargeList(t *testing.T) {
+	const n = 2000
+	item := "- apiVersion: v1\n  kind: Pod\n  metadata: {labels: {seccompgate.io/profile: runtime-default, profile.seccompgate.io/none: app}}\n  spec: {}\n"
+	text := "apiVersion: v1\nkind: List\nitems:\n" + strings.Repeat(item, n)
+	done := make(chan string, 1)
+	go func() {
+		_, out, _ := invoke([]byte(text), "inject", "-f", "-")
+		done <- out
+	}()
+	select {
+	case out := <-done:
+		want := strings.ReplaceAll(text, "spec: {}", "spec: {securityContext: {seccompProfile: {type: RuntimeDefault}}}")
+		if out != want {
+			t.Errorf("inject (-want +got):\n%s", cmp.Diff(want, out))
+		}
+	case <-time.After(time.Minute):
+		t.Fatalf("%d items take more than a minute", n)
+	}
+}
+
+// TestPipeInDirectory: a directory may hold a pipe that nobody writes to, by any name.
+func TestPipeInDirectory(t *testing.T) {
+	directory := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(directory, "pipe.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := invoke(nil, "check", "-f", directory)
+	want := "seccompctl: " + directory + ": no .yaml, .yml or .json file below it; name a directory of manifests\n"
+	if code != exitBadInput || stderr != want {
+		t.Errorf("exit %d, %q; want %q", code, stderr, want)
+	}
 }
 
 // FuzzInput feeds any text to the verbs that read manifests: they end, with one of the

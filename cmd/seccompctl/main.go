@@ -10,11 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -41,11 +39,11 @@ func main() {
 
 // run is the whole program; it returns the exit code.
 func run(name string, args []string, s streams) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	root := newRoot(name, s)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	// Signals keep their default: there is nothing to clean up, and a read from a terminal
+	// would not notice a context.
+	err := root.ExecuteContext(context.Background())
 	switch {
 	case err == nil:
 		return exitFine

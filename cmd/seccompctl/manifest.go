@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,17 +53,33 @@ func files(names []string) ([]string, error) {
 			out = append(out, name)
 			continue
 		}
+		before := len(out)
 		err = filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
+			// Reading a pipe that nobody writes to would never end.
+			isFile := d != nil && (d.Type().IsRegular() || d.Type() == fs.ModeSymlink)
+			if err == nil && isFile && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
 				out = append(out, path)
 			}
 			return err
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			errs = append(errs, fmt.Errorf("read manifests: %w", err))
+		case len(out) == before:
+			errs = append(errs, fmt.Errorf("%s: no .yaml, .yml or .json file below it; name a directory of manifests", name))
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// readsOnce refuses to read standard input for two purposes: the second would find
+// nothing.
+func readsOnce(names ...string) error {
+	first := slices.Index(names, "-")
+	if first >= 0 && slices.Contains(names[first+1:], "-") {
+		return errors.New("standard input is named twice, and can be read once; name a file for one of them")
+	}
+	return nil
 }
 
 // readFile reads the text of a file of manifests.
@@ -73,7 +88,7 @@ func readFile(name string, stdin io.Reader) ([]byte, error) {
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
-			return nil, fmt.Errorf("read manifests: %w", err)
+			return nil, fmt.Errorf("read manifests: %w; name a readable file, or - for standard input", err)
 		}
 		defer file.Close() //nolint:errcheck // nothing was written
 		in = file
@@ -88,7 +103,8 @@ func readFile(name string, stdin io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// eachManifest calls do for each object of a file, those of a List one by one.
+// eachManifest calls do for each object of a file that is a pod or makes pods, those of a
+// List one by one.
 func eachManifest(data []byte, name string, do func(*manifest) error) error {
 	seen := 0
 	err := inventory.EachDocument(data, displayName(name), func(d inventory.Document) error {
@@ -96,7 +112,7 @@ func eachManifest(data []byte, name string, do func(*manifest) error) error {
 			return nil
 		}
 		seen++
-		return eachObject(manifest{file: displayName(name), doc: d, raw: d.JSON}, "", do)
+		return eachObject(manifest{file: displayName(name), doc: d, raw: d.JSON}, "", "", do)
 	})
 	if err == nil && seen == 0 {
 		return fmt.Errorf("%s: no object in it; write a Kubernetes manifest", displayName(name))
@@ -105,7 +121,7 @@ func eachManifest(data []byte, name string, do func(*manifest) error) error {
 }
 
 // eachObject takes lists apart. An item of a typed list need not name its kind.
-func eachObject(m manifest, kind string, do func(*manifest) error) error {
+func eachObject(m manifest, apiVersion, kind string, do func(*manifest) error) error {
 	var head struct {
 		APIVersion string           `json:"apiVersion"`
 		Kind       string           `json:"kind"`
@@ -115,7 +131,7 @@ func eachObject(m manifest, kind string, do func(*manifest) error) error {
 		return m.problem("", "%v; write a Kubernetes object, with apiVersion and kind", plain(err))
 	}
 	if head.Kind == "" && kind != "" {
-		head.Kind = kind
+		head.APIVersion, head.Kind = apiVersion, kind
 	} else if head.APIVersion == "" || head.Kind == "" {
 		return m.problem("", "no apiVersion and kind; write a Kubernetes object")
 	}
@@ -123,16 +139,16 @@ func eachObject(m manifest, kind string, do func(*manifest) error) error {
 		for i, item := range head.Items {
 			one := m
 			one.raw, one.pointer = item, m.pointer+jsontext.Pointer("/items/"+strconv.Itoa(i))
-			if err := eachObject(one, element, do); err != nil {
+			if err := eachObject(one, head.APIVersion, element, do); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	m.kind = head.Kind
-	if !makesPods(m.kind) {
-		return do(&m)
+	if !makesPods(head.APIVersion, head.Kind) {
+		return nil
 	}
+	m.kind = head.Kind
 	if err := json.Unmarshal(m.raw, &m.object); err != nil {
 		var semantic *json.SemanticError
 		at := jsontext.Pointer("")
@@ -144,17 +160,22 @@ func eachObject(m manifest, kind string, do func(*manifest) error) error {
 	return do(&m)
 }
 
-func makesPods(kind string) bool {
-	return kind == "Pod" || slices.ContainsFunc(review.WorkloadKinds(), func(k review.GroupResource) bool { return k.Kind == kind })
+// makesPods knows the kinds that the webhook is called for. Others have kinds of the same
+// name in groups of their own, which mean something else.
+func makesPods(apiVersion, kind string) bool {
+	group, _, grouped := strings.Cut(apiVersion, "/")
+	if !grouped {
+		group = ""
+	}
+	return kind == "Pod" && group == "" || slices.ContainsFunc(review.WorkloadKinds(), func(k review.GroupResource) bool {
+		return k.Kind == kind && k.Group == group
+	})
 }
 
 // problem names the file, the document and the line.
 func (m *manifest) problem(at jsontext.Pointer, format string, args ...any) error {
-	return fmt.Errorf("%s: document %d, line %d: %s", m.file, m.doc.Number, m.doc.LineOf(m.pointer+at), fmt.Sprintf(format, args...))
+	return fmt.Errorf("%s: document %d, line %d: %w", m.file, m.doc.Number, m.doc.LineOf(m.pointer+at), fmt.Errorf(format, args...))
 }
-
-// indexes are elements of lists, which Kubernetes writes in brackets.
-var indexes = regexp.MustCompile(`\.(\d+)`)
 
 // plain takes the package's name out of a decoder's message.
 func plain(err error) error {
@@ -162,8 +183,7 @@ func plain(err error) error {
 	if !errors.As(err, &semantic) {
 		return err
 	}
-	what := map[jsontext.Kind]string{'n': "null", 't': "a boolean", 'f': "a boolean", '"': "a string", '0': "a number", '[': "a list", '{': "an object"}[semantic.JSONKind]
-	place := indexes.ReplaceAllString(strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", "."), "[$1]")
+	what, place := inventory.KindName(semantic.JSONKind), inventory.FieldPath(semantic.JSONPointer)
 	switch {
 	case semantic.Err != nil && place != "":
 		return fmt.Errorf("%s: %w", place, semantic.Err)

@@ -28,7 +28,7 @@ With -o json, all that a rule says of itself.`,
 			if err != nil {
 				return err
 			}
-			set, err := policies.Load(c.Context(), policies.Options{Directory: directory})
+			set, err := loadRules(c.Context(), directory)
 			if err != nil {
 				return err
 			}
@@ -48,7 +48,9 @@ With -o json, all that a rule says of itself.`,
 			return w.Flush()
 		},
 	}
-	c.Flags().StringVar(&directory, "policies", "", "directory with rules of your own")
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&directory, "policies", "", "`DIR` with rules of your own")
+	flags.StringVarP(&output, "output", "o", string(report.Text), "`FORMAT`: text or json")
 	return c
 }

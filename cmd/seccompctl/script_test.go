@@ -5,8 +5,11 @@ package main
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -33,5 +36,36 @@ func TestEveryVerbHasAScript(t *testing.T) {
 		if _, err := os.Stat(filepath.Join("testdata", "script", c.Name()+".txtar")); err != nil {
 			t.Errorf("verb %s has no script: %v", c.Name(), err)
 		}
+	}
+}
+
+// TestSignalEndsReading: Ctrl-C ends a command that waits for input.
+func TestSignalEndsReading(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), "seccompctl", "check", "-f", pipe)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// Opening it waits for the reader.
+	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close() //nolint:errcheck // nothing was written
+	if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	select {
+	case err := <-ended:
+		if status, ok := c.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGINT {
+			t.Errorf("ended with %v, want SIGINT", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("still waits for input")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/seccompgate/seccompgate/policies"
@@ -130,8 +131,8 @@ func (r *Results) text() string {
 		fmt.Fprintf(&b, "%s: %s: %s\n", result.File, result.title(), verdict)
 		for j, f := range result.Findings {
 			fmt.Fprintf(&b, "  %s (%s)  %s\n    at %s\n", f.Rule, f.Level, f.Message, f.Field)
-			last := j == len(result.Findings)-1 || result.Findings[j+1].Rule != f.Rule
-			if last && f.Remediation != "" {
+			again := slices.ContainsFunc(result.Findings[j+1:], func(later Finding) bool { return later.Rule == f.Rule })
+			if !again && f.Remediation != "" {
 				fmt.Fprintf(&b, "    %s\n", f.Remediation)
 			}
 		}
