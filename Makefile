@@ -44,7 +44,7 @@ test: ## everything: checks, unit and Rego tests, the real API server, images, f
 	$(MAKE) test-e2e
 
 .PHONY: test-e2e
-test-e2e: ## the tests on a real API server (builds Kubernetes once: some 8 minutes)
+test-e2e: ## the tests on a real API server (builds Kubernetes once: some 15 minutes)
 	go -C e2e test -count=1 -timeout 40m ./...
 
 .PHONY: lint

@@ -101,7 +101,7 @@ func buildKubernetes(ctx context.Context, root string, progress io.Writer) (stri
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(progress, "Building Kubernetes %s and etcd from source, once: some 8 minutes on 2 cores.\n", version)
+	fmt.Fprintf(progress, "Building Kubernetes %s and etcd from source, once: 10 to 15 minutes on 2 cores.\n", version)
 	start := time.Now()
 	partial := dir + ".partial"
 	if err := os.RemoveAll(partial); err != nil {
