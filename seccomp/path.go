@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,9 +52,11 @@ func CheckPath(p string) error {
 		return fmt.Errorf("path %s is absolute; write it relative to the kubelet's seccomp directory%s",
 			quotePath(p), suggestion(strings.TrimPrefix(path.Clean(p), kubeletSeccompRoot)))
 	}
-	if slices.Contains(strings.Split(p, "/"), "..") {
-		return fmt.Errorf(`path %s climbs with ".."; name the file by the directories that it lies in%s`,
-			quotePath(p), suggestion(path.Clean(p)))
+	for element := range strings.SplitSeq(p, "/") {
+		if element == ".." {
+			return fmt.Errorf(`path %s climbs with ".."; name the file by the directories that it lies in%s`,
+				quotePath(p), suggestion(path.Clean(p)))
+		}
 	}
 	clean := path.Clean(p)
 	if clean == "." {

@@ -29,7 +29,7 @@ func newLimit(l v1alpha1.Limits) limit {
 	return limit{
 		places:  make(chan struct{}, cmp.Or(l.ConcurrentRequests, 2*runtime.GOMAXPROCS(0))),
 		waiting: new(atomic.Int64),
-		most:    int64(cmp.Or(l.WaitingRequests, defaultWaiting)),
+		most:    int64(cmp.Or(l.WaitingRequests, v1alpha1.DefaultWaitingRequests)),
 	}
 }
 

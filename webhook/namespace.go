@@ -24,7 +24,8 @@ const (
 	// previewTime bounds the look at pods that run already: an answer about the first of
 	// them is worth more than none about all.
 	previewTime = time.Second
-	// previewPods and previewPage bound how many are looked at and read at once.
+	// previewPods and previewPage bound how many are looked at and read at once. An API
+	// server ignores the page's limit in a list of resourceVersion 0: none is asked for.
 	previewPods = 3000
 	previewPage = 500
 )
@@ -116,7 +117,7 @@ func (h *handlers) preview(ctx context.Context, namespace string, labels map[str
 		out = append(out, name+": "+text)
 	}
 	if !all {
-		out = append(out, "there are more pods than could be looked at; see the scan's reports for all of them")
+		out = append(out, fmt.Sprintf("there are more pods than could be looked at; for all of them: kubectl get pods -n %s -o yaml | seccompctl check -f - --level %s", namespace, level))
 	}
 	return out
 }
@@ -157,8 +158,6 @@ func (s APIPods) Pods(ctx context.Context, namespace string) (pods []review.Obje
 			SetHeader("Accept", "application/json")
 		if next != "" {
 			request.Param("continue", next)
-		} else {
-			request.Param("resourceVersion", "0") // from the API server's cache
 		}
 		text, err := request.DoRaw(ctx)
 		if err != nil {

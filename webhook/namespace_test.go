@@ -100,7 +100,7 @@ func TestNamespaceLabels(t *testing.T) {
 		{
 			"more pods than can be looked at", `{metadata: {labels: {seccompgate.io/enforce: restricted}}}`, `{metadata: {}}`,
 			pods{more: true},
-			outcome{Allowed: true, Warnings: []string{"seccompgate: there are more pods than could be looked at; see the scan's reports for all of them"}},
+			outcome{Allowed: true, Warnings: []string{"seccompgate: there are more pods than could be looked at; for all of them: kubectl get pods -n web -o yaml | seccompctl check -f - --level restricted"}},
 		},
 		{
 			"no answer about pods", `{metadata: {labels: {seccompgate.io/enforce: restricted}}}`, `{metadata: {}}`,
@@ -154,7 +154,7 @@ func TestAPIPods(t *testing.T) {
 	}
 	selector := "status.phase!=Succeeded,status.phase!=Failed"
 	want := []url.Values{
-		{"limit": {"500"}, "fieldSelector": {selector}, "resourceVersion": {"0"}},
+		{"limit": {"500"}, "fieldSelector": {selector}},
 		{"limit": {"500"}, "fieldSelector": {selector}, "continue": {"page-2"}},
 		{"limit": {"500"}, "fieldSelector": {selector}, "continue": {"page-3"}},
 	}

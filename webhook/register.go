@@ -38,13 +38,10 @@ const (
 // Times of one request. The API server gives up after three seconds, and whoever takes
 // longer than these holds a connection for nothing.
 const (
-	readTimeout    = 10 * time.Second
-	writeTimeout   = 15 * time.Second
-	defaultTimeout = 2500 * time.Millisecond
+	readTimeout  = 10 * time.Second
+	writeTimeout = 15 * time.Second
 	// answerTime is what an answer needs to arrive before the API server gives up.
 	answerTime = 300 * time.Millisecond
-
-	defaultWaiting = 1024
 )
 
 // namespaceSource is all that the webhook needs to know of namespaces.
@@ -78,7 +75,7 @@ func Register(mux *http.ServeMux, o Options) error {
 		return errors.New("webhook options: reviewer, policies, metrics and readiness are needed")
 	}
 	o.Metrics.use(o.Policies())
-	h := &handlers{Options: o, limit: newLimit(o.Settings.Limits), timeout: cmp.Or(o.Settings.Limits.Timeout.Duration, defaultTimeout)}
+	h := &handlers{Options: o, limit: newLimit(o.Settings.Limits), timeout: cmp.Or(o.Settings.Limits.Timeout.Duration, v1alpha1.DefaultTimeout)}
 	mux.Handle(PathMutate, h.serve(PathMutate, h.mutate))
 	mux.Handle(PathValidate, h.serve(PathValidate, h.validate))
 	mux.Handle(PathHealth, http.HandlerFunc(healthy))

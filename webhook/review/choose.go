@@ -167,7 +167,8 @@ func staleAnnotation(w Workload, c *choice) string {
 		if !ok || !usable(r) || value == alphaValue(r) {
 			return ""
 		}
-		return fmt.Sprintf("%s asks for profile %q, but the annotation %s says %q, and the API server refuses a pod in which the two differ; nothing is injected; remove the annotation, which has no other effect", r.Field, r.Name, key, value)
+		// The remedy stands first: a warning is cut at its end.
+		return fmt.Sprintf("remove the annotation %s (%q): profile %q of %s is not injected, because the API server refuses a pod whose annotation differs from its field", key, value, r.Name, r.Field)
 	}
 	if w.Spec.seccompProfile() == nil && c.pod != nil {
 		if s := conflict(alphaPodAnnotation, c.pod); s != "" {

@@ -121,8 +121,8 @@ func TestInject(t *testing.T) {
 		}, {
 			name:   "an old annotation that says otherwise",
 			object: `{metadata: {labels: {seccompgate.io/profile: app}, annotations: {seccomp.security.alpha.kubernetes.io/pod: runtime/default}}, spec: {containers: [{name: c}]}}`,
-			notes: []string{`metadata.labels[seccompgate.io/profile] asks for profile "app", but the annotation seccomp.security.alpha.kubernetes.io/pod says "runtime/default", ` +
-				`and the API server refuses a pod in which the two differ; nothing is injected; remove the annotation, which has no other effect`},
+			notes: []string{`remove the annotation seccomp.security.alpha.kubernetes.io/pod ("runtime/default"): profile "app" of metadata.labels[seccompgate.io/profile] ` +
+				`is not injected, because the API server refuses a pod whose annotation differs from its field`},
 		}, {
 			name:   "an old annotation that says the same",
 			object: `{metadata: {labels: {seccompgate.io/profile: runtime-default}, annotations: {seccomp.security.alpha.kubernetes.io/pod: runtime/default}}, spec: {containers: [{name: c}]}}`,

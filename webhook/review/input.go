@@ -3,6 +3,8 @@
 package review
 
 import (
+	"context"
+
 	"github.com/go-json-experiment/json"
 
 	"github.com/seccompgate/seccompgate/inventory"
@@ -191,7 +193,7 @@ func hostPaths(container *Container, s *PodSpec, field string) []policies.HostPa
 
 // nodeInput is the part of the input that the nodes determine: what those that the pod
 // may use have at the paths that its containers run under.
-func nodeInput(in *policies.Input, s *PodSpec, index *inventory.Index) {
+func nodeInput(ctx context.Context, in *policies.Input, s *PodSpec, index *inventory.Index) {
 	placement := inventory.Placement{
 		NodeName: s.NodeName, NodeSelector: s.NodeSelector, Affinity: s.requiredAffinity(),
 		Tolerations: s.Tolerations, OS: s.os(),
@@ -210,6 +212,11 @@ func nodeInput(in *policies.Input, s *PodSpec, index *inventory.Index) {
 		}
 		if _, done := in.Profiles[p.LocalhostProfile]; done {
 			continue
+		}
+		// A pod may name thousands of paths, and what resembles a missing one takes a while.
+		// That the time is over is noticed, and answered, where the rules are asked.
+		if ctx.Err() != nil {
+			return
 		}
 		if in.Profiles == nil {
 			in.Profiles = make(map[string]*policies.Profile, 1)

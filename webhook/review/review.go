@@ -164,7 +164,7 @@ func (r *Reviewer) Review(ctx context.Context, req *Request) (Decision, error) {
 		h.advisory = w.Kind != kindPod && !req.Manifest
 		in.Mirror = isMirror(req, w)
 		h.observed = h.observed || in.Mirror
-		r.fill(in, req, w, fresh, &d)
+		r.fill(ctx, in, req, w, fresh, &d)
 	}
 	d.Enforcing = d.Enforcing && !h.advisory && !h.observed
 	d.Judged = true
@@ -190,7 +190,7 @@ func evaluate(ctx context.Context, rules *policies.Set, in *policies.Input) ([]p
 }
 
 // fill describes the pod and its nodes.
-func (r *Reviewer) fill(in *policies.Input, req *Request, w Workload, fresh func(*Container) bool, d *Decision) {
+func (r *Reviewer) fill(ctx context.Context, in *policies.Input, req *Request, w Workload, fresh func(*Container) bool, d *Decision) {
 	c := r.choice(req, w)
 	d.Notes = append(d.Notes, contradictions(w, &c)...)
 	if w.Kind != kindPod || req.Manifest || r.settings.DryRun {
@@ -200,7 +200,7 @@ func (r *Reviewer) fill(in *policies.Input, req *Request, w Workload, fresh func
 	}
 	podInput(in, w, &c, fresh)
 	if index := r.facts(); index != nil {
-		nodeInput(in, w.Spec, index)
+		nodeInput(ctx, in, w.Spec, index)
 	}
 }
 
