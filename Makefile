@@ -10,6 +10,7 @@ TOOL := go tool -modfile=tools.mod
 FUZZTIME ?= 60s
 BENCHTIME ?= 1s
 BENCH ?= .
+COMPARISONS ?= 100000
 GENERATED := api/v1alpha1/zz_generated.deepcopy.go manifests/base/crd policies/schema docs/rules.md README.md
 
 ##@ Use
@@ -40,12 +41,20 @@ test: ## everything: checks, unit and Rego tests, the real API server, images, f
 	go test -run Alloc ./... # the race detector allocates, too
 	$(MAKE) fuzz FUZZTIME=3s
 	$(MAKE) bench BENCHTIME=10x
+	$(MAKE) test-oracle
 	$(MAKE) image
 	$(MAKE) test-e2e
 
 .PHONY: test-e2e
 test-e2e: ## the tests on a real API server (builds Kubernetes once: some 15 minutes)
 	go -C e2e test -count=1 -timeout 40m ./...
+
+.PHONY: test-oracle
+test-oracle: ## compare the semantics of profiles with runc and libseccomp (COMPARISONS=1000000 for long)
+	@if pkg-config --exists libseccomp || [ -n "$${CI:-}" ]; then \
+		go -C e2e/oracle vet -tags libseccomp,seccomp ./... && \
+		go -C e2e/oracle test -tags libseccomp,seccomp -count=1 -v . -comparisons $(COMPARISONS) 2>/dev/null; \
+	else echo "not compared with libseccomp: install libseccomp-dev and pkg-config"; fi
 
 .PHONY: lint
 lint: ## build, vet, staticcheck and formatting
