@@ -293,7 +293,7 @@ func FromProfilesDir(directory string) (Objects, error) {
 		return Objects{}, fmt.Errorf("read profiles: %w; name a directory that holds what the kubelet's seccomp directory holds", errors.Unwrap(err))
 	}
 	defer host.Close() //nolint:errcheck // nothing was written
-	profiles, truncated, err := node.ReadProfiles(host, ".")
+	profiles, truncated, err := node.ReadProfiles(host, ".", runtime.GOARCH)
 	switch {
 	case truncated && len(profiles) == node.MaxProfiles:
 		return Objects{}, fmt.Errorf("read profiles of %s: it holds more than %d files, as many as are read; leave those that pods use", directory, node.MaxProfiles)

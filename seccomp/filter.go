@@ -157,19 +157,28 @@ func (c *chain) action(args [6]uint64, narrow bool, def Outcome) Outcome {
 }
 
 // simple says that libseccomp compiles the conditions to what they say: there is one
-// rule, or all compare the same argument for equality and do the same.
+// rule, or all compare the same argument and do the same, with one operator for
+// equality, or with one comparison by size beside values that are equal.
 func (c *chain) simple() bool {
-	for _, r := range c.rules[1:] {
-		first := c.rules[0]
-		if len(first.conditions) != 1 || len(r.conditions) != 1 || r.outcome != first.outcome {
+	if len(c.rules) == 1 {
+		return true
+	}
+	first, sizes := c.rules[0], 0
+	var equality specs.LinuxSeccompOperator
+	for _, r := range c.rules {
+		if len(r.conditions) != 1 || r.outcome != first.outcome || r.conditions[0].index != first.conditions[0].index {
 			return false
 		}
-		a, b := first.conditions[0], r.conditions[0]
-		if a.index != b.index || a.op != b.op || !slices.Contains(equalities, a.op) {
+		switch op := r.conditions[0].op; {
+		case !slices.Contains(equalities, op):
+			sizes++
+		case equality != "" && op != equality:
 			return false
+		default:
+			equality = op
 		}
 	}
-	return true
+	return sizes == 0 || sizes == 1 && equality == specs.OpEqualTo
 }
 
 // equalities are the operators that need no comparison by size, which takes more than

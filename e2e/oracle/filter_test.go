@@ -212,8 +212,9 @@ func (g generator) profile(family []architecture) []byte {
 	for i := range names {
 		names[i] = g.name()
 	}
-	// As people write them: one operator, one argument.
+	// As people write them: one argument and one operator, or a range and values beside.
 	alike, op, index := g.IntN(3) > 0, pick(g, operators()...), uint(g.IntN(2))
+	ranges := g.IntN(2) == 0
 	for range 1 + g.IntN(12) {
 		call := specs.LinuxSyscall{Action: g.action(), Names: []string{pick(g, names...)}}
 		if uniform {
@@ -235,6 +236,9 @@ func (g generator) profile(family []architecture) []byte {
 		if alike && len(call.Args) > 0 {
 			call.Args = call.Args[:1]
 			call.Args[0].Op, call.Args[0].Index = op, index
+			if ranges {
+				op = specs.OpEqualTo
+			}
 		}
 		p.Syscalls = append(p.Syscalls, call)
 	}

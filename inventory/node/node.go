@@ -48,7 +48,7 @@ func Sources(options Options) []Source {
 		kubelet{},
 		kernel{},
 		architectures{goarch: options.GOARCH},
-		profileFiles{},
+		profileFiles{goarch: options.GOARCH},
 	}
 }
 

@@ -85,11 +85,14 @@ func TestSourcesHaveNames(t *testing.T) {
 func TestReadProfiles(t *testing.T) {
 	const content = `{"defaultAction":"SCMP_ACT_LOG"}`
 	const binary = "\x7fELF\x00\xff\xfe"
+	logging, err := seccomp.Parse([]byte(content))
+	must(t, err)
+	analysis, err := newAnalyses("amd64").of("", logging)
+	must(t, err)
 	file := func(path string) v1alpha1.ProfileFile {
 		return v1alpha1.ProfileFile{
 			Path: path, Digest: seccomp.Digest([]byte(content)), Size: int64(len(content)), Valid: true,
-			Managed:  strings.HasPrefix(path, "seccompgate/"),
-			Analysis: &v1alpha1.ProfileAnalysis{DefaultAction: "SCMP_ACT_LOG", Permissive: true},
+			Managed: strings.HasPrefix(path, "seccompgate/"), Analysis: analysis,
 		}
 	}
 	for _, tc := range []struct {
@@ -252,7 +255,7 @@ func TestReadProfiles(t *testing.T) {
 				err       error
 			)
 			host := open(t, root)
-			withoutPrivileges(t, root, func() { got, truncated, err = ReadProfiles(host, "seccomp") })
+			withoutPrivileges(t, root, func() { got, truncated, err = ReadProfiles(host, "seccomp", "amd64") })
 			if d := cmp.Diff(tc.want, got); d != "" {
 				t.Errorf("profiles (-want +got):\n%s", d)
 			}
@@ -278,7 +281,7 @@ func TestReadProfilesKeepsOurOwnWhenThereAreTooMany(t *testing.T) {
 	}
 	write(t, filepath.Join(root, "seccomp", "seccompgate", "app.json"), "{}")
 
-	got, truncated, err := ReadProfiles(open(t, root), "seccomp")
+	got, truncated, err := ReadProfiles(open(t, root), "seccomp", "amd64")
 	if !truncated || len(got) != MaxProfiles {
 		t.Errorf("%d profiles, truncated %v; want %d, true", len(got), truncated, MaxProfiles)
 	}
@@ -301,7 +304,7 @@ func TestReadProfilesKeepsOurOwnWhateverElseThereIs(t *testing.T) {
 	}
 	must(t, os.Mkdir(filepath.Join(root, "seccompgate"), 0o700))
 	write(t, filepath.Join(root, "seccompgate", "app.json"), "{}")
-	got, truncated, err := ReadProfiles(open(t, root), ".")
+	got, truncated, err := ReadProfiles(open(t, root), ".", "amd64")
 	if !truncated || len(got) != MaxProfiles || got[len(got)-1].Path != "seccompgate/app.json" {
 		t.Errorf("%d profiles, truncated %v, without our own; want %d with it", len(got), truncated, MaxProfiles)
 	}
@@ -363,7 +366,7 @@ func TestReadProfilesStopsCountingProblems(t *testing.T) {
 	for i := range maxProblems + 7 {
 		must(t, os.Symlink("x", filepath.Join(root, fmt.Sprintf("l%02d", i))))
 	}
-	_, _, err := ReadProfiles(open(t, root), ".")
+	_, _, err := ReadProfiles(open(t, root), ".", "amd64")
 	problems := flatten(err)
 	if got := len(problems); got != maxProblems+1 {
 		t.Fatalf("%d problems, want %d", got, maxProblems+1)

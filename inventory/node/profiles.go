@@ -35,12 +35,12 @@ const (
 )
 
 // profileFiles reads the profiles below the kubelet's seccomp directory.
-type profileFiles struct{}
+type profileFiles struct{ goarch string }
 
 func (profileFiles) Name() string { return "profiles" }
 
-func (profileFiles) Collect(host *Host, facts *v1alpha1.NodeFacts) error {
-	profiles, truncated, err := ReadProfiles(host, strings.TrimPrefix(facts.SeccompRoot, "/"))
+func (s profileFiles) Collect(host *Host, facts *v1alpha1.NodeFacts) error {
+	profiles, truncated, err := ReadProfiles(host, strings.TrimPrefix(facts.SeccompRoot, "/"), s.goarch)
 	facts.Profiles, facts.Truncated = profiles, truncated
 	return err
 }
@@ -54,7 +54,9 @@ func (profileFiles) Collect(host *Host, facts *v1alpha1.NodeFacts) error {
 // truncated means that there may be more files than are listed: over [MaxProfiles]
 // (seccompgate's own are listed first), directories nested too deep, or something
 // could not be read. The error says what was left out and why.
-func ReadProfiles(host *Host, directory string) (profiles []v1alpha1.ProfileFile, truncated bool, err error) {
+//
+// What the profiles mean is said for nodes of the architecture goarch, in Go's spelling.
+func ReadProfiles(host *Host, directory, goarch string) (profiles []v1alpha1.ProfileFile, truncated bool, err error) {
 	resolved, err := host.resolve(directory)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
@@ -80,6 +82,7 @@ func ReadProfiles(host *Host, directory string) (profiles []v1alpha1.ProfileFile
 		w.paths = w.paths[:MaxProfiles]
 	}
 	slices.Sort(w.paths)
+	analyses := newAnalyses(goarch)
 	for _, p := range w.paths {
 		data, size, err := host.readRegular(path.Join(resolved, p), seccomp.MaxProfileSize)
 		switch {
@@ -88,7 +91,11 @@ func ReadProfiles(host *Host, directory string) (profiles []v1alpha1.ProfileFile
 			w.truncated = true
 			w.problem("read %s: %w", p, err)
 		default:
-			profiles = append(profiles, describe(p, data, size))
+			f, err := describe(p, data, size, analyses)
+			if err != nil {
+				w.problem("analyse %s: %w", p, err)
+			}
+			profiles = append(profiles, f)
 		}
 	}
 	return profiles, w.truncated, w.err()
@@ -201,30 +208,23 @@ func compareBool(a, b bool) int {
 }
 
 // describe is what the node reports of one file. A file over the limit has no
-// digest: it was not read to its end.
-func describe(p string, data []byte, size int64) v1alpha1.ProfileFile {
+// digest: it was not read to its end. An error leaves the analysis shallow.
+func describe(p string, data []byte, size int64, analyses *analyses) (v1alpha1.ProfileFile, error) {
 	f := v1alpha1.ProfileFile{Path: p, Size: max(size, int64(len(data))), Managed: managed(p)}
 	if len(data) > seccomp.MaxProfileSize {
 		f.Reason = fmt.Sprintf("file has %d bytes, more than %d", f.Size, seccomp.MaxProfileSize)
-		return f
+		return f, nil
 	}
 	f.Size = int64(len(data))
 	f.Digest = seccomp.Digest(data)
 	profile, err := seccomp.Parse(data)
 	if err != nil {
 		f.Reason = reason(err)
-		return f
+		return f, nil
 	}
 	f.Valid = true
-	oci := profile.OCI()
-	f.Analysis = &v1alpha1.ProfileAnalysis{
-		DefaultAction: v1alpha1.Action(oci.DefaultAction),
-		Permissive:    profile.Permissive(),
-	}
-	for _, arch := range oci.Architectures {
-		f.Analysis.Architectures = append(f.Analysis.Architectures, v1alpha1.Arch(arch))
-	}
-	return f
+	f.Analysis, err = analyses.of(f.Digest, profile)
+	return f, err
 }
 
 // reason is the first fault in at most maxReason bytes.
