@@ -77,12 +77,16 @@ type builder struct {
 
 	recent        [8]*ast.Term // strings, newest overwriting oldest
 	next          int
+	lastInteger   int // above those that OPA shares; 0 for none
+	integerTerm   *ast.Term
 	lastDeclared  *Declared
 	declaredTerm  *ast.Term
 	lastProfile   *Effective
 	profileTerm   *ast.Term
 	lastRequested *Requested
 	requestedTerm *ast.Term
+	lastNodes     *ProfileNodes
+	nodesTerm     *ast.Term
 }
 
 func (b *builder) term(v ast.Value) *ast.Term {
@@ -231,7 +235,7 @@ func (b *builder) container(c *Container) *ast.Term {
 	)
 	read := b.reads.nested
 	if read["index"] {
-		fields = append(fields, kv("index", integer(c.Index)))
+		fields = append(fields, kv("index", b.integer(c.Index)))
 	}
 	if read["kind"] {
 		fields = append(fields, kv("kind", b.str(c.Kind)))
@@ -277,12 +281,7 @@ func (b *builder) facts(p *Profile) *ast.Term {
 		kv("expectedDigest", b.str(p.ExpectedDigest)),
 		kv("defaultAction", b.str(p.DefaultAction)),
 		kv("permissive", boolean(p.Permissive)),
-		kv("nodes", b.object(
-			kv("eligible", integer(p.Nodes.Eligible)),
-			kv("have", integer(p.Nodes.Have)),
-			kv("missing", b.group(&p.Nodes.Missing)),
-			kv("unknown", b.group(&p.Nodes.Unknown)),
-		)),
+		kv("nodes", b.profileNodes(&p.Nodes)),
 		kv("nearest", b.strings(p.Nearest)),
 	)
 	read := b.reads.nested
@@ -315,17 +314,30 @@ func (b *builder) facts(p *Profile) *ast.Term {
 	return b.object(fields...)
 }
 
+func (b *builder) profileNodes(n *ProfileNodes) *ast.Term {
+	last := b.lastNodes
+	if last == nil || last.Eligible != n.Eligible || last.Have != n.Have || n.Have != n.Eligible {
+		b.lastNodes, b.nodesTerm = n, b.object(
+			kv("eligible", b.integer(n.Eligible)),
+			kv("have", b.integer(n.Have)),
+			kv("missing", b.group(&n.Missing)),
+			kv("unknown", b.group(&n.Unknown)),
+		)
+	}
+	return b.nodesTerm
+}
+
 func (b *builder) group(g *Group) *ast.Term {
 	if g.Count == 0 && len(g.Examples) == 0 {
 		return emptyGroup
 	}
-	return b.object(kv("count", integer(g.Count)), kv("examples", b.strings(g.Examples)))
+	return b.object(kv("count", b.integer(g.Count)), kv("examples", b.strings(g.Examples)))
 }
 
 func (b *builder) nodes(n *Nodes) *ast.Term {
 	var room [5][2]*ast.Term
 	fields := append(room[:0],
-		kv("eligible", integer(n.Eligible)),
+		kv("eligible", b.integer(n.Eligible)),
 		kv("seccompDefault", b.count(n.SeccompDefault)),
 		kv("seccompRoots", b.strings(n.SeccompRoots)),
 	)
@@ -342,7 +354,7 @@ func (b *builder) count(c Count) *ast.Term {
 	if c.Count == 0 {
 		return emptyCount
 	}
-	return b.object(kv("count", integer(c.Count)))
+	return b.object(kv("count", b.integer(c.Count)))
 }
 
 func kv(name string, value *ast.Term) [2]*ast.Term {
@@ -358,6 +370,17 @@ func key(name string) *ast.Term {
 func boolean(v bool) *ast.Term { return ast.InternedTerm(v) }
 
 func integer(n int) *ast.Term { return ast.InternedTerm(n) }
+
+// integer makes counts of nodes once: several of one document are mostly equal.
+func (b *builder) integer(n int) *ast.Term {
+	if ast.HasInternedIntNumberTerm(n) {
+		return integer(n)
+	}
+	if b.lastInteger != n || b.integerTerm == nil {
+		b.lastInteger, b.integerTerm = n, integer(n)
+	}
+	return b.integerTerm
+}
 
 // Terms that never change, shared by all documents.
 var (

@@ -256,9 +256,25 @@ func (s *PodSpec) lists() [3]containerList {
 	}
 }
 
+// element is the path of an item of a list in the spec. Those of pods are made once.
 func element(spec, list string, i int) string {
+	if spec == "spec" {
+		if known := podElements[list]; i < len(known) {
+			return known[i]
+		}
+	}
 	return spec + "." + list + "[" + strconv.Itoa(i) + "]"
 }
+
+var podElements = func() map[string][]string {
+	m := make(map[string][]string)
+	for _, list := range []string{"containers", "initContainers"} {
+		for i := range 32 {
+			m[list] = append(m[list], "spec."+list+"["+strconv.Itoa(i)+"]")
+		}
+	}
+	return m
+}()
 
 // mounted is where a mount of a host path really leads.
 func mounted(hostPath, subPath string) string {
