@@ -48,9 +48,13 @@ type Options struct {
 	Directory string
 	// Parameters are input.parameters.
 	Parameters map[string]any
+	// Remember is how many decisions the set remembers; 0 or less for none. Nothing is
+	// remembered while a rule reads input.object.
+	Remember int
 }
 
-// Set is a compiled set of rules. It never changes and is safe for concurrent use.
+// Set is a compiled set of rules. It answers the same for as long as it lives and is safe
+// for concurrent use.
 type Set struct {
 	rules      []Rule
 	byPkg      map[string]*Rule
@@ -62,6 +66,7 @@ type Set struct {
 	all         rego.PreparedEvalQuery
 	each        map[string]rego.PreparedEvalQuery
 	annotations []string // prefixes
+	memory      *memory  // nil for none
 }
 
 // Load compiles the built-in rules and those of the directory. The error of a broken
@@ -117,6 +122,9 @@ func loadWithin(ctx context.Context, opts Options, partialEval time.Duration) (*
 	}
 	if err := s.compile(ctx, modules, partialEval); err != nil {
 		return nil, err
+	}
+	if !s.ReadsObject() {
+		s.memory = newMemory(opts.Remember)
 	}
 	return s, nil
 }
@@ -262,15 +270,35 @@ func (s *Set) loadAnnotationLists(ctx context.Context, options []func(*rego.Rego
 // finding rule-error at its own level and the others still judge. An error means that
 // nothing was judged, because ctx ended or the input cannot be represented.
 func (s *Set) Evaluate(ctx context.Context, in *Input) ([]Finding, error) {
+	if s.memory == nil {
+		findings, _, err := s.evaluate(ctx, in)
+		return findings, err
+	}
+	buffer := keys.Get().(*[]byte)
+	defer keys.Put(buffer)
+	key := in.appendKey((*buffer)[:0], s.reads)
+	*buffer = key
+	if findings, ok := s.memory.get(key); ok {
+		return findings, nil
+	}
+	findings, whole, err := s.evaluate(ctx, in)
+	if err == nil && whole {
+		s.memory.put(key, findings)
+	}
+	return findings, err
+}
+
+// evaluate asks the rules. whole says that no rule failed.
+func (s *Set) evaluate(ctx context.Context, in *Input) (findings []Finding, whole bool, err error) {
 	doc, err := in.toValue(s.reads, s.parameters)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	cancel := endOf{ctx}
 
 	txn, err := s.store.NewTransaction(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read rules: %w", err)
+		return nil, false, fmt.Errorf("read rules: %w", err)
 	}
 	defer s.store.Abort(ctx, txn)
 	run := func(q rego.PreparedEvalQuery) ([]any, error) {
@@ -284,27 +312,25 @@ func (s *Set) Evaluate(ctx context.Context, in *Input) ([]Finding, error) {
 
 	results, err := run(s.all)
 	if err == nil {
-		var findings []Finding
 		for _, r := range results {
 			pkg, f, ok := pair(r)
 			if !ok {
-				return nil, errors.New("read findings: the entry rule gave no [rule, finding] pair")
+				return nil, false, errors.New("read findings: the entry rule gave no [rule, finding] pair")
 			}
 			findings = append(findings, s.finding(s.byPkg[pkg], f, in))
 		}
 		slices.SortFunc(findings, compareFindings)
-		return findings, nil
+		return findings, true, nil
 	}
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("evaluate rules: %w", ctx.Err())
+		return nil, false, fmt.Errorf("evaluate rules: %w", ctx.Err())
 	}
 
-	var findings []Finding
 	for i := range s.rules {
 		r := &s.rules[i]
 		results, err := run(s.each[r.pkg])
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("evaluate rules: %w", ctx.Err())
+			return nil, false, fmt.Errorf("evaluate rules: %w", ctx.Err())
 		}
 		if err != nil {
 			findings = append(findings, r.failed(where(err)))
@@ -315,7 +341,7 @@ func (s *Set) Evaluate(ctx context.Context, in *Input) ([]Finding, error) {
 		}
 	}
 	slices.SortFunc(findings, compareFindings)
-	return findings, nil
+	return findings, false, nil
 }
 
 // endOf ends an evaluation with its context. Asking the context costs less than being

@@ -4,6 +4,7 @@ package webhook
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -12,13 +13,19 @@ import (
 func TestAllocations(t *testing.T) {
 	most := map[string]float64{
 		PathValidate + "/small": 260, PathValidate + "/medium": 300, PathValidate + "/medium-mixed": 300, PathValidate + "/huge": 650,
+		PathValidate + " remembered/small": 70, PathValidate + " remembered/medium": 100, PathValidate + " remembered/medium-mixed": 100, PathValidate + " remembered/huge": 280,
 		PathMutate + "/small": 65, PathMutate + "/medium": 90, PathMutate + "/medium-mixed": 90, PathMutate + "/huge": 250,
 	}
-	r := benchRig(t)
-	for _, path := range []string{PathValidate, PathMutate} {
+	const remembered = " remembered"
+	fresh, remembering := benchRig(t), rememberingRig(t)
+	for _, path := range []string{PathValidate, PathValidate + remembered, PathMutate} {
 		for _, size := range sizes {
 			t.Run(path+"/"+size.name, func(t *testing.T) {
-				c := newCall(t, path, benchReview(t, size.containers, size.mixed))
+				r, url := fresh, path
+				if strings.HasSuffix(path, remembered) {
+					r, url = remembering, strings.TrimSuffix(path, remembered)
+				}
+				c := newCall(t, url, benchReview(t, size.containers, size.mixed))
 				got := testing.AllocsPerRun(200, func() {
 					if status := c.serve(r); status != http.StatusOK {
 						t.Fatalf("status %d", status)

@@ -190,6 +190,19 @@ func benchRig(t testing.TB) rig {
 	return newRig(t, func(s *setup) { s.Facts = bigIndex })
 }
 
+// rememberingRig remembers what it has decided.
+func rememberingRig(t testing.TB) rig {
+	rules, err := policies.Load(t.Context(), policies.Options{Remember: v1alpha1.DefaultRememberedDecisions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bigIndex()
+	return newRig(t, func(s *setup) {
+		s.Facts = bigIndex
+		s.Config.Policies = func() *policies.Set { return rules }
+	})
+}
+
 func eachSize(b *testing.B, run func(b *testing.B, body []byte)) {
 	for _, size := range sizes {
 		body := benchReview(b, size.containers, size.mixed)
@@ -293,13 +306,15 @@ func BenchmarkRespond(b *testing.B) {
 }
 
 // BenchmarkValidate is a whole request, but for the network and the HTTP server.
-func BenchmarkValidate(b *testing.B) { benchmarkPath(b, PathValidate) }
+func BenchmarkValidate(b *testing.B) { benchmarkPath(b, benchRig(b), PathValidate) }
+
+// BenchmarkValidateRemembered is one for a pod that looks to the rules like one before.
+func BenchmarkValidateRemembered(b *testing.B) { benchmarkPath(b, rememberingRig(b), PathValidate) }
 
 // BenchmarkMutate is the same for the mutating webhook.
-func BenchmarkMutate(b *testing.B) { benchmarkPath(b, PathMutate) }
+func BenchmarkMutate(b *testing.B) { benchmarkPath(b, benchRig(b), PathMutate) }
 
-func benchmarkPath(b *testing.B, path string) {
-	r := benchRig(b)
+func benchmarkPath(b *testing.B, r rig, path string) {
 	eachSize(b, func(b *testing.B, body []byte) {
 		call := newCall(b, path, body)
 		for b.Loop() {

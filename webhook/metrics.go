@@ -152,6 +152,24 @@ func (m *Metrics) count(req *request, resource, decision string) {
 	m.decisions.WithLabelValues(decision, operation, resource).Inc()
 }
 
+// remember counts what is answered from memory. The rules in use count anew when they
+// change.
+func (m *Metrics) remember(current func() *policies.Set) {
+	for _, c := range []struct {
+		result string
+		count  func(hits, misses uint64) uint64
+	}{
+		{"remembered", func(hits, _ uint64) uint64 { return hits }},
+		{"evaluated", func(_, misses uint64) uint64 { return misses }},
+	} {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name:        "seccompgate_evaluations_total",
+			Help:        "Pods that the rules were asked about, by whether the answer was remembered; 0 while nothing is to be remembered.",
+			ConstLabels: prometheus.Labels{"result": c.result},
+		}, func() float64 { return float64(c.count(current().Remembered())) }))
+	}
+}
+
 // use gives every built-in rule its label value. The built-in rules are the same in every
 // set: only the first one counts.
 func (m *Metrics) use(set *policies.Set) {

@@ -34,6 +34,7 @@ func LoadPolicies(ctx context.Context, options policies.Options, metrics *Metric
 		return nil, err
 	}
 	p.use(set)
+	metrics.remember(p.Current)
 	return p, nil
 }
 

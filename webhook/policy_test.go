@@ -112,3 +112,31 @@ func TestBrokenRulesAtStart(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestRememberedDecisionsAreCounted asks twice for pods that differ in a name only, and
+// once for another.
+func TestRememberedDecisionsAreCounted(t *testing.T) {
+	m := NewMetrics()
+	p, err := LoadPolicies(t.Context(), policies.Options{Parameters: map[string]any{"missingProfile": "any"}, Remember: 8}, m, logr.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, func(s *setup) { s.Config.Policies, s.Metrics = p.Current, m })
+	const denied = `seccompgate baseline: [unconfined] container "app": seccompProfile is Unconfined (set by the container); use RuntimeDefault or Localhost`
+	for _, pod := range []string{
+		`{metadata: {name: one}, spec: {containers: [{name: app, securityContext: {seccompProfile: {type: Unconfined}}}]}}`,
+		`{metadata: {name: two}, spec: {containers: [{name: app, securityContext: {seccompProfile: {type: Unconfined}}}]}}`,
+	} {
+		if o := r.validate(t, on(t, "baseline", pod)); o.Message != denied {
+			t.Errorf("got %q, want %q", o.Message, denied)
+		}
+	}
+	if o := r.validate(t, on(t, "baseline", `{spec: {containers: [{name: app}]}}`)); !o.Allowed {
+		t.Errorf("got %q", o.Message)
+	}
+	for result, want := range map[string]string{"remembered": "1", "evaluated": "2"} {
+		if got := value(t, m, `seccompgate_evaluations_total{result="`+result+`"}`); got != want {
+			t.Errorf("%s: %s, want %s", result, got, want)
+		}
+	}
+}

@@ -17,6 +17,7 @@ func (c *WebhookConfig) Default() {
 	c.Limits.ConcurrentRequests = cmp.Or(c.Limits.ConcurrentRequests, 2*runtime.GOMAXPROCS(0))
 	c.Limits.WaitingRequests = cmp.Or(c.Limits.WaitingRequests, DefaultWaitingRequests)
 	c.Limits.Timeout.Duration = cmp.Or(c.Limits.Timeout.Duration, DefaultTimeout)
+	c.Limits.RememberedDecisions = cmp.Or(c.Limits.RememberedDecisions, new(DefaultRememberedDecisions))
 }
 
 // Default sets what is not set: nothing, for a certificate is made only where the file

@@ -53,7 +53,8 @@ func TestLoadWebhookConfig(t *testing.T) {
 		MissingProfile: MissingOnAny,
 		UnknownNodes:   UnknownWarn,
 		Limits: Limits{
-			ConcurrentRequests: 2 * runtime.GOMAXPROCS(0), WaitingRequests: 1024,
+			RememberedDecisions: new(4096),
+			ConcurrentRequests:  2 * runtime.GOMAXPROCS(0), WaitingRequests: 1024,
 			Timeout: metav1.Duration{Duration: 2500 * time.Millisecond},
 		},
 	}
@@ -69,7 +70,7 @@ func TestLoadWebhookConfig(t *testing.T) {
 		DryRun:         true,
 		MissingProfile: MissingOnAll,
 		UnknownNodes:   UnknownDeny,
-		Limits:         Limits{ConcurrentRequests: 1, WaitingRequests: 100000, Timeout: metav1.Duration{Duration: 100 * time.Millisecond}},
+		Limits:         Limits{ConcurrentRequests: 1, WaitingRequests: 100000, Timeout: metav1.Duration{Duration: 100 * time.Millisecond}, RememberedDecisions: new(0)},
 	}
 	for _, tc := range []struct {
 		name, text string
@@ -89,7 +90,7 @@ exemptions:
 dryRun: true
 missingProfile: all
 unknownNodes: deny
-limits: {concurrentRequests: 1, waitingRequests: 100000, timeout: 100ms}
+limits: {concurrentRequests: 1, waitingRequests: 100000, timeout: 100ms, rememberedDecisions: 0}
 `, everything},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -144,9 +145,10 @@ func TestLoadConfigProblems(t *testing.T) {
   line 5: key "kind" already set in map`},
 		{"a number as duration", webhook, webhookHead + "limits: {timeout: 3}\n", `c.yaml: limits.timeout: Invalid value: "3": write a duration such as "500ms" or "3s"`},
 		{"a short timeout", webhook, webhookHead + "limits: {timeout: 99ms}\n", `c.yaml: limits.timeout: Invalid value: "99ms": use 100ms to 30s`},
-		{"too many requests", webhook, webhookHead + "limits: {concurrentRequests: 10001, waitingRequests: 100001}\n", `c.yaml: 2 problems:
+		{"too many requests", webhook, webhookHead + "limits: {concurrentRequests: 10001, waitingRequests: 100001, rememberedDecisions: -1}\n", `c.yaml: 3 problems:
   limits.concurrentRequests: Invalid value: 10001: use 1 to 10000
-  limits.waitingRequests: Invalid value: 100001: use 1 to 100000`},
+  limits.waitingRequests: Invalid value: 100001: use 1 to 100000
+  limits.rememberedDecisions: Invalid value: -1: use 0 to 100000`},
 		{"fractions", webhook, webhookHead + "limits: {concurrentRequests: 1.5, waitingRequests: many}\n", `c.yaml: 2 problems:
   limits.concurrentRequests: Invalid value: "1.5": write a whole number
   limits.waitingRequests: Invalid value: "many": write a whole number`},

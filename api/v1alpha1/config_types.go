@@ -83,6 +83,9 @@ const (
 	MinTimeout     = 100 * time.Millisecond
 	MaxTimeout     = 30 * time.Second
 	DefaultTimeout = 2500 * time.Millisecond
+	// MaxRememberedDecisions takes some hundreds of MiB, with pods of a few containers.
+	MaxRememberedDecisions     = 100_000
+	DefaultRememberedDecisions = 4096
 )
 
 // Limits bound the work of a replica. Zero means the default.
@@ -96,6 +99,9 @@ type Limits struct {
 	// Timeout of a request that names none, 100ms to 30s. Defaults to 2500ms: the
 	// registration's three seconds less what an answer needs to arrive.
 	Timeout metav1.Duration `json:"timeout,omitempty"`
+	// RememberedDecisions is how many answers of the rules are kept for pods that look the
+	// same to them, up to 100000: one takes 1 to 16 KiB. Absent means 4096, 0 none.
+	RememberedDecisions *int `json:"rememberedDecisions,omitempty"`
 }
 
 // ControllerConfig is the file that seccomp-controller --config names.

@@ -45,6 +45,9 @@ func (c *WebhookConfig) Validate() field.ErrorList {
 	if d := c.Limits.Timeout.Duration; d < MinTimeout || d > MaxTimeout {
 		errs = append(errs, field.Invalid(at.Child("timeout"), d.String(), fmt.Sprintf("use %s to %s", MinTimeout, MaxTimeout)))
 	}
+	if n := c.Limits.RememberedDecisions; n != nil {
+		errs = append(errs, number(*n, 0, MaxRememberedDecisions, at.Child("rememberedDecisions"))...)
+	}
 	return errs
 }
 

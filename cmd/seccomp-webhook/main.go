@@ -101,6 +101,7 @@ func newServer(ctx context.Context, o options, log logr.Logger) (*server, error)
 	rules, err := webhook.LoadPolicies(ctx, policies.Options{
 		Directory:  o.policies,
 		Parameters: map[string]any{"missingProfile": string(settings.MissingProfile)},
+		Remember:   *settings.Limits.RememberedDecisions,
 	}, metrics, log)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
