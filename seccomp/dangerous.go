@@ -55,7 +55,7 @@ func Dangers() []Danger {
 	out = append(out,
 		Danger{"personality", "switch off protections of its own memory", 4, [][6]uint64{{noRandomize}}},
 		Danger{"socket", "reach the kernel's crypto or the hypervisor by sockets (AF_ALG, AF_VSOCK)", 4, [][6]uint64{{afALG}, {afVsock}}})
-	add(4, "change the clock of the host", "settimeofday", "clock_settime", "stime", "adjtimex", "clock_adjtime")
+	add(4, "change the clock of the host", "settimeofday", "clock_settime", "stime")
 	add(4, "use what hardly any program needs", "acct", "quotactl", "quotactl_fd", "vhangup", "chroot", "mbind", "set_mempolicy", "sethostname", "setdomainname",
 		"modify_ldt", "vm86", "vm86old", "uselib", "ustat", "sysfs", "_sysctl", "nfsservctl", "get_kernel_syms", "query_module", "create_module")
 	slices.SortStableFunc(out, func(a, b Danger) int {

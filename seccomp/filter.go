@@ -76,14 +76,15 @@ type condition struct {
 }
 
 // Filter returns the profile as it acts on a node of the native architecture, which
-// is always part of the filter.
+// is always part of the filter. Architectures that no kernel of that one has programs of
+// are left out: it never asks about them.
 func (p *Profile) Filter(native specs.Arch) *Filter {
 	f := &Filter{
 		def:   outcome(p.oci.DefaultAction, p.oci.DefaultErrnoRet),
 		archs: make(map[specs.Arch]*archFilter, 1+len(p.oci.Architectures)),
 	}
 	for _, a := range append([]specs.Arch{native}, p.oci.Architectures...) {
-		if f.archs[a] == nil {
+		if f.archs[a] == nil && slices.Contains(family(native), a) {
 			f.archs[a] = p.archFilter(a, f.def)
 		}
 	}

@@ -118,6 +118,28 @@ func tabled() []specs.Arch {
 	return []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32, specs.ArchAARCH64, specs.ArchARM}
 }
 
+// family are the architectures whose programs a kernel can run, its own first.
+func family(native specs.Arch) []specs.Arch {
+	switch native {
+	case specs.ArchX86_64:
+		return []specs.Arch{native, specs.ArchX86, specs.ArchX32}
+	case specs.ArchAARCH64:
+		return []specs.Arch{native, specs.ArchARM}
+	case specs.ArchS390X:
+		return []specs.Arch{native, specs.ArchS390}
+	case specs.ArchPPC64:
+		return []specs.Arch{native, specs.ArchPPC}
+	case specs.ArchMIPS64:
+		return []specs.Arch{native, specs.ArchMIPS, specs.ArchMIPS64N32}
+	case specs.ArchMIPSEL64:
+		return []specs.Arch{native, specs.ArchMIPSEL, specs.ArchMIPSEL64N32}
+	case specs.ArchPARISC64:
+		return []specs.Arch{native, specs.ArchPARISC}
+	default:
+		return []specs.Arch{native}
+	}
+}
+
 // narrow says that the architecture passes arguments of 32 bits.
 func narrow(a specs.Arch) bool {
 	switch a {
