@@ -69,7 +69,7 @@ lint: ## build, vet, staticcheck and formatting
 .PHONY: fmt
 fmt: ## format Go and Rego
 	$(TOOL) gofumpt -l -w $$(git ls-files -co --exclude-standard '*.go' | grep -v zz_generated)
-	go run github.com/open-policy-agent/opa fmt -w policies
+	go test ./policies -run RegoFormat -update >/dev/null
 
 .PHONY: generate
 generate: ## write everything that is generated

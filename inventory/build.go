@@ -224,8 +224,8 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 		}
 	}
 
-	var seccompDefault []uint32
-	architectures, runtimes, roots := make(properties), make(properties), make(properties)
+	var seccompDefault, reporting []uint32
+	architectures, runtimes, handlers, roots := make(properties), make(properties), make(properties), make(properties)
 	next := 0
 	for i, n := range nodes {
 		id := uint32(i)
@@ -254,9 +254,15 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 		if sn.Facts.SeccompRoot != "" {
 			roots.add(sn.Facts.SeccompRoot, id)
 		}
+		if len(sn.Facts.Runtimes) > 0 {
+			reporting = append(reporting, id)
+		}
 		for _, r := range sn.Facts.Runtimes {
 			if r.LowLevel != "" {
 				runtimes.add(r.LowLevel, id)
+			}
+			if appliesSeccomp(r.LowLevel) {
+				handlers.add(r.Handler, id)
 			}
 		}
 		list := b.list(sn, sets)
@@ -272,7 +278,20 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 	b.seccompDefault = newMembers(seccompDefault, b.size)
 	b.architectures = architectures.build(b.size)
 	b.runtimes = runtimes.build(b.size)
+	b.handlers = handlers.build(b.size)
+	b.reporting = newMembers(reporting, b.size)
 	b.roots = roots.build(b.size)
+}
+
+// appliesSeccomp says that a low-level runtime is known to apply the profile that it is
+// given. gVisor has a kernel of its own, and Kata Containers may leave it to the guest.
+func appliesSeccomp(lowLevel string) bool {
+	switch lowLevel {
+	case "runc", "crun", "youki":
+		return true
+	default:
+		return false
+	}
 }
 
 // nodeKind is the kind of the owner of a SeccompNode.

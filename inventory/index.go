@@ -48,6 +48,10 @@ type Index struct {
 
 	seccompDefault                 members
 	architectures, runtimes, roots valueNodes
+	// handlers are RuntimeClass handlers whose low-level runtime applies profiles;
+	// reporting are the nodes that say which they have.
+	handlers  valueNodes
+	reporting members
 
 	problems []string
 	reuse    reuse
@@ -326,6 +330,17 @@ func (x *Index) Summary(set NodeSet) NodeSummary {
 		Runtimes:       x.runtimes.in(set.bits),
 		SeccompRoots:   x.roots.in(set.bits),
 	}
+}
+
+// AppliesSeccomp says that the RuntimeClass handler has a low-level runtime that is known
+// to apply profiles on every node of the set that reports its runtimes, and that some do.
+func (x *Index) AppliesSeccomp(set NodeSet, handler string) bool {
+	if set.count == 0 {
+		return false
+	}
+	i, found := slices.BinarySearch(x.handlers.values, handler)
+	reporting := x.reporting.countIn(set.bits)
+	return found && reporting > 0 && x.handlers.nodes[i].countIn(set.bits) == reporting
 }
 
 // in is the values that nodes of the set have. It allocates only if some value is

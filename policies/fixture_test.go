@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"sigs.k8s.io/yaml"
@@ -114,6 +115,15 @@ func (f *fixture) expected(t *testing.T, s *Set, in *Input) []Finding {
 	return out
 }
 
+// isStricter says that a rule is strict and that of the folder is not: what most pods are
+// at fault for would stand in every fixture.
+func isStricter(s *Set, rule, folder string) bool {
+	strict := func(id string) bool {
+		return slices.ContainsFunc(s.Rules(), func(r Rule) bool { return r.ID == id && r.Level == Strict })
+	}
+	return strict(rule) && !strict(folder)
+}
+
 func TestFixtures(t *testing.T) {
 	fixtures(t, func(t *testing.T, parameters map[string]any, in *Input, f *fixture) {
 		s := load(t, Options{Parameters: parameters})
@@ -121,10 +131,11 @@ func TestFixtures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(f.expected(t, s, in), got); d != "" {
+		folder := strings.Split(t.Name(), "/")[1]
+		got = slices.DeleteFunc(got, func(f Finding) bool { return isStricter(s, f.Rule, folder) })
+		if d := cmp.Diff(f.expected(t, s, in), got, cmpopts.EquateEmpty()); d != "" {
 			t.Errorf("findings (-want +got):\n%s", d)
 		}
-		folder := strings.Split(t.Name(), "/")[1]
 		mine := slices.ContainsFunc(f.Findings, func(e expectedFinding) bool { return e.Rule == folder })
 		if want := strings.HasPrefix(filepath.Base(t.Name()), "fail-"); mine != want {
 			t.Errorf("the name says that %s has a finding: %v; it has: %v", folder, want, mine)
@@ -141,7 +152,7 @@ func TestPruningChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.reads = everything()
+		s.scope(Strict).reads = everything()
 		whole, err := s.Evaluate(t.Context(), in)
 		if err != nil {
 			t.Fatal(err)
@@ -189,6 +200,7 @@ func TestMainSaysTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := load(t, Options{})
 	fixtures(t, func(t *testing.T, parameters map[string]any, in *Input, f *fixture) {
 		p, err := ast.InterfaceToValue(parameters)
 		if err != nil {
@@ -216,7 +228,9 @@ func TestMainSaysTheSame(t *testing.T) {
 				t.Fatal(err)
 			}
 			said.Finding.Rule = strings.ReplaceAll(said.Rule, "_", "-")
-			got = append(got, said.Finding)
+			if !isStricter(all, said.Finding.Rule, strings.Split(t.Name(), "/")[1]) {
+				got = append(got, said.Finding)
+			}
 		}
 		order := func(a, b expectedFinding) int { return strings.Compare(a.Rule+a.Message, b.Rule+b.Message) }
 		want := slices.Clone(f.Findings)

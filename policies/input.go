@@ -167,7 +167,10 @@ type Profile struct {
 	// Digests on the eligible nodes, most common first.
 	Digests []string `json:"digests"`
 	// ExpectedDigest is what the LocalhostProfile asks for; empty when the path is of none.
-	ExpectedDigest string           `json:"expectedDigest"`
+	ExpectedDigest string `json:"expectedDigest"`
+	// Drift is nodes when there are several digests, profile when there is one and it is
+	// not the expected, and empty otherwise.
+	Drift          string           `json:"drift"`
 	Grade          string           `json:"grade"`
 	DefaultAction  string           `json:"defaultAction"`
 	Permissive     bool             `json:"permissive"`
@@ -215,6 +218,10 @@ type Nodes struct {
 	SeccompDefault Count    `json:"seccompDefault"`
 	Architectures  []string `json:"architectures"`
 	Runtimes       []string `json:"runtimes"`
+	// AppliesSeccomp is true when the pod names no RuntimeClass, or when the low-level
+	// runtime of its handler is known to apply profiles on every eligible node that
+	// reports its runtimes.
+	AppliesSeccomp bool     `json:"appliesSeccomp"`
 	SeccompRoots   []string `json:"seccompRoots"`
 }
 

@@ -196,6 +196,9 @@ func (k *keyWriter) profile(p *Profile) {
 	if read["digests"] {
 		k.strings(p.Digests)
 	}
+	if read["drift"] {
+		k.str(p.Drift)
+	}
 	if read["grade"] {
 		k.str(p.Grade)
 	}
@@ -237,5 +240,8 @@ func (k *keyWriter) nodes(n *Nodes) {
 	}
 	if read["runtimes"] {
 		k.strings(n.Runtimes)
+	}
+	if read["appliesSeccomp"] {
+		k.boolean(n.AppliesSeccomp)
 	}
 }

@@ -81,8 +81,11 @@ var keys = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
 // Remembered counts how many evaluations were answered from memory, and how many not.
 func (s *Set) Remembered() (hits, misses uint64) {
-	if s.memory == nil {
-		return 0, 0
+	for i := range s.scopes {
+		if m := s.scopes[i].memory; m != nil {
+			hits += m.hits.Load()
+			misses += m.misses.Load()
+		}
 	}
-	return s.memory.hits.Load(), s.memory.misses.Load()
+	return hits, misses
 }

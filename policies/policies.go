@@ -60,13 +60,33 @@ type Set struct {
 	byPkg      map[string]*Rule
 	digest     string
 	parameters *ast.Term
-	reads      reads
 
 	store       storage.Store
-	all         rego.PreparedEvalQuery
+	scopes      []scope // as levels are in scopeLevels
 	each        map[string]rego.PreparedEvalQuery
 	annotations []string // prefixes
-	memory      *memory  // nil for none
+}
+
+// scope is the rules of a level and of those below it, as they are asked together.
+type scope struct {
+	rules  []*Rule
+	reads  reads
+	all    rego.PreparedEvalQuery
+	memory *memory // nil for none
+}
+
+// scopeLevels are the levels whose rules are prepared apart, so that nobody pays for the
+// strict ones who does not use them. Fewer rules than that cost hardly less.
+func scopeLevels() []Level { return []Level{Restricted, Strict} }
+
+// scope is the one with the rules of the level.
+func (s *Set) scope(level Level) *scope {
+	for i, l := range scopeLevels() {
+		if level.Rank() <= l.Rank() {
+			return &s.scopes[i]
+		}
+	}
+	return &s.scopes[len(s.scopes)-1]
 }
 
 // Load compiles the built-in rules and those of the directory. The error of a broken
@@ -123,8 +143,10 @@ func loadWithin(ctx context.Context, opts Options, partialEval time.Duration) (*
 	if err := s.compile(ctx, modules, partialEval); err != nil {
 		return nil, err
 	}
-	if !s.ReadsObject() {
-		s.memory = newMemory(opts.Remember)
+	for i := range s.scopes {
+		if !s.scopes[i].reads.top["object"] {
+			s.scopes[i].memory = newMemory(opts.Remember)
+		}
 	}
 	return s, nil
 }
@@ -136,7 +158,7 @@ func (s *Set) Rules() []Rule { return slices.Clone(s.rules) }
 func (s *Set) Digest() string { return s.digest }
 
 // ReadsObject says that a loaded rule reads input.object, so that it must be supplied.
-func (s *Set) ReadsObject() bool { return s.reads.top["object"] }
+func (s *Set) ReadsObject() bool { return s.scope(Strict).reads.top["object"] }
 
 // ListedAnnotation says whether an annotation key can reach a runtime's seccomp filter.
 func (s *Set) ListedAnnotation(key string) bool { return hasPrefix(key, s.annotations) }
@@ -152,9 +174,9 @@ func hasPrefix(key string, prefixes []string) bool {
 
 const entryPackage = "seccompgate.entry"
 
-// entry is the module of the prepared query. It says what main.rego says, with the rules
+// entry is the module of a prepared query. It says what main.rego says, with the rules
 // written out: iterating over them would keep partial evaluation from reaching inside.
-func entry(rules []Rule) (*ast.Module, error) {
+func entry(rules []*Rule) (*ast.Module, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "package %s\n", entryPackage)
 	for _, r := range rules {
@@ -163,13 +185,9 @@ func entry(rules []Rule) (*ast.Module, error) {
 	return ast.ParseModule("entry.rego", b.String())
 }
 
-func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module, partialEval time.Duration) error {
-	e, err := entry(s.rules)
-	if err != nil {
-		return fmt.Errorf("parse entry: %w", err)
-	}
-	modules["entry.rego"] = e
+const entryQuery = "data." + entryPackage + ".findings"
 
+func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module, partialEval time.Duration) error {
 	schemas, err := schemaSet()
 	if err != nil {
 		return err
@@ -182,38 +200,67 @@ func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module, parti
 	if strict.Compile(modules); strict.Failed() {
 		return compileError(strict.Errors)
 	}
-	// Partial evaluation compiles the modules that it writes once more, and those would
-	// not pass as strict.
-	c := ast.NewCompiler().WithCapabilities(capabilities())
-	if c.Compile(modules); c.Failed() {
-		return compileError(c.Errors)
-	}
-
-	s.reads, err = readsOf(c, s.rules)
-	if err != nil {
-		return err
-	}
 	s.store = inmem.NewFromObjectWithOpts(map[string]any{}, inmem.OptReturnASTValuesOnRead(true))
-	options := func(query string) []func(*rego.Rego) {
+	options := func(c *ast.Compiler, query string) []func(*rego.Rego) {
 		return []func(*rego.Rego){
 			rego.Compiler(c), rego.Query(query), rego.Store(s.store),
 			rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()),
 			rego.DisableInlining(severalDefinitions(c)),
 		}
 	}
-	s.all, err = prepare(ctx, options("data."+entryPackage+".findings"), partialEval)
+	for _, level := range scopeLevels() {
+		var sc scope
+		for i := range s.rules {
+			if s.rules[i].Level.Rank() <= level.Rank() {
+				sc.rules = append(sc.rules, &s.rules[i])
+			}
+		}
+		// Partial evaluation adds the modules that it writes to the compiler, under names
+		// that are always the same.
+		c, err := compiler(modules, sc.rules)
+		if err != nil {
+			return err
+		}
+		if sc.reads, err = readsOf(c, sc.rules); err != nil {
+			return err
+		}
+		if sc.all, err = prepare(ctx, options(c, entryQuery), partialEval); err != nil {
+			return fmt.Errorf("prepare rules: %w", err)
+		}
+		s.scopes = append(s.scopes, sc)
+	}
+
+	c, err := compiler(modules, nil)
 	if err != nil {
-		return fmt.Errorf("prepare rules: %w", err)
+		return err
 	}
 	s.each = make(map[string]rego.PreparedEvalQuery, len(s.rules))
 	for _, r := range s.rules {
-		q, err := rego.New(options("data." + rulesPackage + "." + r.pkg + ".deny")...).PrepareForEval(ctx)
+		q, err := rego.New(options(c, "data."+rulesPackage+"."+r.pkg+".deny")...).PrepareForEval(ctx)
 		if err != nil {
 			return fmt.Errorf("prepare rule %s: %w", r.ID, err)
 		}
 		s.each[r.pkg] = q
 	}
-	return s.loadAnnotationLists(ctx, options("data.seccompgate.lib.annotations"))
+	return s.loadAnnotationLists(ctx, options(c, "data.seccompgate.lib.annotations"))
+}
+
+// compiler compiles the modules with an entry for the rules. It is not a strict one: what
+// partial evaluation writes would not pass.
+func compiler(modules map[string]*ast.Module, rules []*Rule) (*ast.Compiler, error) {
+	modules = maps.Clone(modules)
+	if len(rules) > 0 {
+		e, err := entry(rules)
+		if err != nil {
+			return nil, fmt.Errorf("parse entry: %w", err)
+		}
+		modules["entry.rego"] = e
+	}
+	c := ast.NewCompiler().WithCapabilities(capabilities())
+	if c.Compile(modules); c.Failed() {
+		return nil, compileError(c.Errors)
+	}
+	return c, nil
 }
 
 func prepare(ctx context.Context, options []func(*rego.Rego), partialEval time.Duration) (rego.PreparedEvalQuery, error) {
@@ -259,8 +306,11 @@ func (s *Set) loadAnnotationLists(ctx context.Context, options []func(*rego.Rego
 		return fmt.Errorf("read annotation lists: %w", err)
 	}
 	s.annotations = lists.All
-	if !slices.ContainsFunc(s.rules, func(r Rule) bool { return !r.BuiltIn }) {
-		s.reads.annotations = lists.All
+	for i := range s.scopes {
+		sc := &s.scopes[i]
+		if !slices.ContainsFunc(sc.rules, func(r *Rule) bool { return !r.BuiltIn }) {
+			sc.reads.annotations = lists.All
+		}
 	}
 	return nil
 }
@@ -270,27 +320,34 @@ func (s *Set) loadAnnotationLists(ctx context.Context, options []func(*rego.Rego
 // finding rule-error at its own level and the others still judge. An error means that
 // nothing was judged, because ctx ended or the input cannot be represented.
 func (s *Set) Evaluate(ctx context.Context, in *Input) ([]Finding, error) {
-	if s.memory == nil {
-		findings, _, err := s.evaluate(ctx, in)
+	return s.EvaluateUpTo(ctx, in, Strict)
+}
+
+// EvaluateUpTo is Evaluate for a caller who has no use for findings above a level. There
+// may be some all the same.
+func (s *Set) EvaluateUpTo(ctx context.Context, in *Input, level Level) ([]Finding, error) {
+	sc := s.scope(level)
+	if sc.memory == nil {
+		findings, _, err := s.evaluate(ctx, in, sc)
 		return findings, err
 	}
 	buffer := keys.Get().(*[]byte)
 	defer keys.Put(buffer)
-	key := in.appendKey((*buffer)[:0], s.reads)
+	key := in.appendKey((*buffer)[:0], sc.reads)
 	*buffer = key
-	if findings, ok := s.memory.get(key); ok {
+	if findings, ok := sc.memory.get(key); ok {
 		return findings, nil
 	}
-	findings, whole, err := s.evaluate(ctx, in)
+	findings, whole, err := s.evaluate(ctx, in, sc)
 	if err == nil && whole {
-		s.memory.put(key, findings)
+		sc.memory.put(key, findings)
 	}
 	return findings, err
 }
 
 // evaluate asks the rules. whole says that no rule failed.
-func (s *Set) evaluate(ctx context.Context, in *Input) (findings []Finding, whole bool, err error) {
-	doc, err := in.toValue(s.reads, s.parameters)
+func (s *Set) evaluate(ctx context.Context, in *Input, sc *scope) (findings []Finding, whole bool, err error) {
+	doc, err := in.toValue(sc.reads, s.parameters)
 	if err != nil {
 		return nil, false, err
 	}
@@ -310,7 +367,7 @@ func (s *Set) evaluate(ctx context.Context, in *Input) (findings []Finding, whol
 		return only(rs)
 	}
 
-	results, err := run(s.all)
+	results, err := run(sc.all)
 	if err == nil {
 		for _, r := range results {
 			pkg, f, ok := pair(r)
@@ -326,8 +383,7 @@ func (s *Set) evaluate(ctx context.Context, in *Input) (findings []Finding, whol
 		return nil, false, fmt.Errorf("evaluate rules: %w", ctx.Err())
 	}
 
-	for i := range s.rules {
-		r := &s.rules[i]
+	for _, r := range sc.rules {
 		results, err := run(s.each[r.pkg])
 		if ctx.Err() != nil {
 			return nil, false, fmt.Errorf("evaluate rules: %w", ctx.Err())

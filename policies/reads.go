@@ -17,8 +17,8 @@ import (
 // containers, profiles and nodes a field counts as read when its name stands anywhere in
 // a built-in rule (a test compares pruned with whole documents). A user's rule may reach a
 // field without naming it, so with one loaded nothing is left out there.
-func readsOf(c *ast.Compiler, rules []Rule) (reads, error) {
-	refs, err := dependencies.Base(c, ast.MustParseBody("data."+entryPackage+".findings"))
+func readsOf(c *ast.Compiler, rules []*Rule) (reads, error) {
+	refs, err := dependencies.Base(c, ast.MustParseBody(entryQuery))
 	if err != nil {
 		return reads{}, fmt.Errorf("find what rules read: %w", err)
 	}
@@ -40,6 +40,9 @@ func readsOf(c *ast.Compiler, rules []Rule) (reads, error) {
 
 	nested := make(map[string]bool)
 	for _, m := range c.Modules {
+		if isElse(m, rules) {
+			continue
+		}
 		ast.WalkTerms(m, func(t *ast.Term) bool {
 			if s, ok := t.Value.(ast.String); ok {
 				nested[string(s)] = true
@@ -47,7 +50,7 @@ func readsOf(c *ast.Compiler, rules []Rule) (reads, error) {
 			return false
 		})
 	}
-	if slices.ContainsFunc(rules, func(r Rule) bool { return !r.BuiltIn }) {
+	if slices.ContainsFunc(rules, func(r *Rule) bool { return !r.BuiltIn }) {
 		for _, t := range []reflect.Type{reflect.TypeFor[Container](), reflect.TypeFor[Profile](), reflect.TypeFor[Nodes]()} {
 			for _, name := range fieldNames(t) {
 				nested[name] = true
@@ -55,6 +58,13 @@ func readsOf(c *ast.Compiler, rules []Rule) (reads, error) {
 		}
 	}
 	return reads{top: top, nested: nested}, nil
+}
+
+// isElse says that a module is a rule and not one of those, or the entry, which names them.
+func isElse(m *ast.Module, rules []*Rule) bool {
+	path := strings.TrimPrefix(m.Package.Path.String(), "data.")
+	pkg, isRule := strings.CutPrefix(path, rulesPackage+".")
+	return path == entryPackage || isRule && !slices.ContainsFunc(rules, func(r *Rule) bool { return r.pkg == pkg })
 }
 
 // fieldNames are the JSON names of a struct's fields.

@@ -113,6 +113,12 @@ func TestRegoFormat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if *update && !bytes.Equal(want, raw) {
+			if err := os.WriteFile(file, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			raw = want
+		}
 		if d := cmp.Diff(string(want), string(raw)); d != "" {
 			t.Errorf("%s is not formatted as opa fmt does (-want +got):\n%s", file, d)
 		}

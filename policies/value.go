@@ -274,7 +274,7 @@ func (b *builder) profiles(m map[string]*Profile) *ast.Term {
 }
 
 func (b *builder) facts(p *Profile) *ast.Term {
-	var room [13][2]*ast.Term
+	var room [14][2]*ast.Term
 	fields := append(room[:0],
 		kv("valid", boolean(p.Valid)),
 		kv("reason", b.str(p.Reason)),
@@ -287,6 +287,9 @@ func (b *builder) facts(p *Profile) *ast.Term {
 	read := b.reads.nested
 	if read["digests"] {
 		fields = append(fields, kv("digests", b.strings(p.Digests)))
+	}
+	if read["drift"] {
+		fields = append(fields, kv("drift", b.str(p.Drift)))
 	}
 	if read["grade"] {
 		fields = append(fields, kv("grade", b.str(p.Grade)))
@@ -335,7 +338,7 @@ func (b *builder) group(g *Group) *ast.Term {
 }
 
 func (b *builder) nodes(n *Nodes) *ast.Term {
-	var room [5][2]*ast.Term
+	var room [6][2]*ast.Term
 	fields := append(room[:0],
 		kv("eligible", b.integer(n.Eligible)),
 		kv("seccompDefault", b.count(n.SeccompDefault)),
@@ -346,6 +349,9 @@ func (b *builder) nodes(n *Nodes) *ast.Term {
 	}
 	if b.reads.nested["runtimes"] {
 		fields = append(fields, kv("runtimes", b.strings(n.Runtimes)))
+	}
+	if b.reads.nested["appliesSeccomp"] {
+		fields = append(fields, kv("appliesSeccomp", boolean(n.AppliesSeccomp)))
 	}
 	return b.object(fields...)
 }
@@ -401,9 +407,9 @@ func words() map[string]*ast.Term {
 		name groups until path container readOnly subPath volume field profile
 		index image privileged allowPrivilegeEscalation capabilities declared requested add drop
 		type localhostProfile origin pathFault source known inEffect nearest
-		valid reason digests expectedDigest grade defaultAction permissive dangerous architectures
+		valid reason digests expectedDigest drift grade defaultAction permissive dangerous architectures
 		beyondDefault missingToStart syscall unlessCapability runtime noNewPrivileges syscalls
-		eligible have missing unknown count examples seccompDefault runtimes seccompRoots
+		eligible have missing unknown count examples seccompDefault runtimes seccompRoots appliesSeccomp
 
 		v1 CREATE UPDATE linux windows label unset init sidecar ephemeral
 		Pod Binding Deployment ReplicaSet ReplicationController StatefulSet DaemonSet Job CronJob PodTemplate

@@ -204,6 +204,8 @@ func nodeInput(ctx context.Context, in *policies.Input, s *PodSpec, index *inven
 	in.Nodes = policies.Nodes{
 		Eligible: summary.Eligible, SeccompDefault: policies.Count{Count: summary.SeccompDefault},
 		Architectures: summary.Architectures, Runtimes: summary.Runtimes, SeccompRoots: summary.SeccompRoots,
+		// No RuntimeClass is read: its handler mostly has its name.
+		AppliesSeccomp: s.RuntimeClassName == "" || index.AppliesSeccomp(set, s.RuntimeClassName),
 	}
 	for i := range in.Containers {
 		p := &in.Containers[i].Profile
@@ -235,6 +237,12 @@ func profileInput(f *inventory.ProfileFacts) *policies.Profile {
 			Eligible: f.Nodes.Eligible, Have: f.Nodes.Have,
 			Missing: policies.Group(f.Nodes.Missing), Unknown: policies.Group(f.Nodes.Unknown),
 		},
+	}
+	switch {
+	case len(f.Digests) > 1:
+		p.Drift = "nodes"
+	case len(f.Digests) == 1 && f.ExpectedDigest != "" && f.Digests[0] != f.ExpectedDigest:
+		p.Drift = "profile"
 	}
 	for _, b := range f.BeyondDefault {
 		p.BeyondDefault = append(p.BeyondDefault, policies.BeyondDefault(b))

@@ -171,7 +171,7 @@ func (r *Reviewer) Review(ctx context.Context, req *Request) (Decision, error) {
 	if d.Enforcing && r.notSynced(in, &d) {
 		return d, nil
 	}
-	findings, err := evaluate(ctx, rules, in)
+	findings, err := evaluate(ctx, rules, in, d.Modes.strictest())
 	if err != nil {
 		d.Allowed = !d.Enforcing
 		return d, fmt.Errorf("review %s %s/%s: %w", req.Kind, req.Namespace, w.name(), err)
@@ -182,11 +182,11 @@ func (r *Reviewer) Review(ctx context.Context, req *Request) (Decision, error) {
 
 // evaluate asks the rules, unless it is too late already: a short evaluation would not
 // notice.
-func evaluate(ctx context.Context, rules *policies.Set, in *policies.Input) ([]policies.Finding, error) {
+func evaluate(ctx context.Context, rules *policies.Set, in *policies.Input, level v1alpha1.Level) ([]policies.Finding, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("evaluate rules: %w", err)
 	}
-	return rules.Evaluate(ctx, in)
+	return rules.EvaluateUpTo(ctx, in, policies.Level(level))
 }
 
 // fill describes the pod and its nodes.

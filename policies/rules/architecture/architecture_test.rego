@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+
+package seccompgate.rules.architecture_test
+
+import data.seccompgate.rules.architecture
+
+test_not_listed if {
+	deny := architecture.deny with input as _pod(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+	deny == {{
+		"container": "app",
+		"field": "field of app",
+		"message": "container \"app\": profile \"app.json\" lists SCMP_ARCH_X86_64, SCMP_ARCH_X86 and not SCMP_ARCH_AARCH64, which nodes that the pod may use have; make one for each, or restrict the pod",
+	}}
+}
+
+test_listed if {
+	architecture.deny == set() with input as _pod(["SCMP_ARCH_AARCH64", "SCMP_ARCH_X86_64"])
+}
+
+test_an_empty_list_covers_the_nodes_own if {
+	architecture.deny == set() with input as _pod([])
+}
+
+test_every_fault_has_one_rule if {
+	pod := _pod(["SCMP_ARCH_X86_64"])
+	architecture.deny == set() with input as object.union(pod, {"profiles": {"app.json": {"valid": false}}})
+	architecture.deny == set() with input as object.union(pod, {"profiles": {"app.json": {"nodes": {"have": 0}}}})
+	architecture.deny == set() with input as object.union(pod, {"os": "windows"})
+}
+
+_pod(architectures) := {
+	"os": "linux",
+	"containers": [{
+		"name": "app",
+		"declared": {"field": "field of app"},
+		"profile": {"localhostProfile": "app.json"},
+	}],
+	"nodes": {"architectures": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_X86_64"]},
+	"profiles": {"app.json": {"valid": true, "architectures": architectures, "nodes": {"have": 2}}},
+}

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# METADATA
+# title: The profile lets through what the runtime's default blocks
+# description: |
+#   By effect and arguments, not by text, the profile lets a container do what RuntimeDefault would
+#   block for its capabilities: then the default would protect better than the profile. The default is
+#   that of containerd, CRI-O and Docker, which give some syscalls to containers with a capability.
+# related_resources:
+#   - ref: https://kubernetes.io/docs/reference/node/seccomp/
+# custom:
+#   level: strict
+#   since: v0.1
+#   remediation: Take the calls out of the profile, or add the capability with which the default allows them.
+package seccompgate.rules.weaker_than_default
+
+deny contains finding if {
+	some path, facts in input.profiles
+	facts.beyondDefault != []
+	facts.permissive == false
+	facts.valid == true
+	input.os != "windows"
+	some container in input.containers
+	container.profile.localhostProfile == path
+	calls := sort([beyond.syscall |
+		some beyond in facts.beyondDefault
+		not _excused(beyond, container.capabilities)
+	])
+	calls != []
+	finding := {
+		"container": container.name,
+		"field": container.declared.field,
+		"message": sprintf(
+			"container %q: profile %q lets through what the runtime's default blocks for it: %s; take them out, or use RuntimeDefault",
+			[container.name, container.profile.localhostProfile, _list(calls)],
+		),
+	}
+}
+
+# What a container has unless it drops it.
+_default := {
+	"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
+	"CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+}
+
+_excused(beyond, capabilities) if {
+	some name in beyond.unlessCapability
+	_has(name, capabilities)
+}
+
+_has(_, capabilities) if _names(capabilities.add).CAP_ALL
+
+_has(name, capabilities) if _names(capabilities.add)[name]
+
+_has(name, capabilities) if {
+	_default[name]
+	dropped := _names(capabilities.drop)
+	not dropped[name]
+	not dropped.CAP_ALL
+}
+
+# Kubernetes writes capabilities without their prefix, and runtimes take them with it, too.
+_names(list) := {concat("", ["CAP_", trim_prefix(upper(name), "CAP_")]) | some name in list}
+
+_list(calls) := concat(", ", calls) if count(calls) <= 5
+
+_list(calls) := sprintf("%s and %d more", [concat(", ", array.slice(calls, 0, 5)), count(calls) - 5]) if count(calls) > 5
