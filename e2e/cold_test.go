@@ -39,12 +39,13 @@ func TestColdReplica(t *testing.T) {
 		t.Fatal(err)
 	}
 	localhost := `{apiVersion: v1, kind: Pod, metadata: {name: app}, spec: {securityContext: {seccompProfile: {type: Localhost, localhostProfile: profiles/everywhere.json}}, containers: [{name: app, image: app}]}}`
-	const want = `admission webhook "enforce.seccompgate.io" denied the request: seccompgate strict: [not-synced] container "app": its profile cannot be looked up, because this replica of the webhook has not read the nodes yet; retry in a few seconds`
+	want := `admission webhook "enforce.seccompgate.io" denied the request: seccompgate strict: [not-synced] container "app": its profile cannot be looked up, because this replica of the webhook has not read the nodes yet; retry in a few seconds; namespace ` + namespace + `: its labels are not known to this replica of the webhook yet, so every level counts as strict; retry in a few seconds`
 	if a := shared.try(t, namespace, localhost); a.Message != want {
 		t.Errorf("a Localhost profile gets %q, want %q", a.Message, want)
 	}
-	if a := shared.try(t, namespace, defaultPod); !a.Allowed() {
-		t.Errorf("RuntimeDefault, which needs no node, is denied: %s", a.Message)
+	unknown := `admission webhook "enforce.seccompgate.io" denied the request: seccompgate strict: [localhost-required] container "app": the profile is the runtime's default; name a Localhost profile that is made for it; namespace ` + namespace + `: its labels are not known to this replica of the webhook yet, so every level counts as strict; retry in a few seconds`
+	if a := shared.try(t, namespace, defaultPod); a.Message != unknown {
+		t.Errorf("RuntimeDefault in a namespace that may be strict gets %q, want %q", a.Message, unknown)
 	}
 	if a := shared.try(t, namespace, unconfinedPod); a.Allowed() {
 		t.Error("Unconfined is admitted")

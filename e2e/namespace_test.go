@@ -67,9 +67,9 @@ func TestOldBadLabel(t *testing.T) {
 		t.Error("a pod without a profile is admitted, want the strictest level")
 	}
 	a = shared.try(t, "bad-label", defaultPod)
-	want := []string{`seccompgate: label seccompgate.io/enforce: level "high" is not one of privileged, baseline, restricted, strict; it counts as strict`}
-	if d := cmp.Diff(want, a.Warnings); d != "" || !a.Allowed() {
-		t.Errorf("RuntimeDefault: %q, warnings (-want +got):\n%s", a.Message, d)
+	const want = `admission webhook "enforce.seccompgate.io" denied the request: seccompgate strict: [localhost-required] container "app": the profile is the runtime's default; name a Localhost profile that is made for it; label seccompgate.io/enforce: level "high" is not one of privileged, baseline, restricted, strict; it counts as strict`
+	if a.Message != want {
+		t.Errorf("RuntimeDefault: %q, want %q", a.Message, want)
 	}
 	namespace, err := shared.Client.CoreV1().Namespaces().Get(t.Context(), "bad-label", metav1.GetOptions{})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apiserver/pkg/admission"
 
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/policies"
 	"github.com/seccompgate/seccompgate/webhook/review"
 )
@@ -153,6 +154,11 @@ func TestManyFindings(t *testing.T) {
 		return &review.Decision{Denied: f, Modes: review.Modes{Enforce: review.Setting{Level: "restricted"}}}
 	}
 	for _, tc := range []struct{ name, got, want string }{
+		{
+			"a level that nobody has set",
+			denial(&review.Decision{Denied: findings[:1], Modes: review.Modes{Enforce: review.Setting{Level: v1alpha1.LevelStrict}, Problems: []string{"why it is strict", "more"}}}, ""),
+			"seccompgate strict: [unset] container 0; why it is strict",
+		},
 		{"one", denial(d(findings[:1]), ""), "seccompgate restricted: [unset] container 0"},
 		{"five", denial(d(findings[:5]), ""), "seccompgate restricted: [unset] container 0; [unset] container 1; [unset] container 2; [unset] container 3; [unset] container 4"},
 		{"forty", denial(d(findings), ""), "seccompgate restricted: [unset] container 0; [unset] container 1; [unset] container 2; [unset] container 3; [unset] container 4; and 35 more"},

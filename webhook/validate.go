@@ -118,10 +118,14 @@ func (h *handlers) record(a *answer, d *review.Decision, subresource string) str
 const debugHint = `; set securityContext of the debug container with "kubectl debug --custom FILE"`
 
 // denial is what the user reads behind the API server's words and the webhook's name.
+// Why a level is stricter than anybody has asked for is part of it.
 func denial(d *review.Decision, subresource string) string {
 	hint := ""
+	if len(d.Modes.Problems) > 0 {
+		hint = "; " + d.Modes.Problems[0]
+	}
 	if subresource == "ephemeralcontainers" {
-		hint = debugHint
+		hint += debugHint
 	}
 	prefix := fmt.Sprintf("seccompgate %s: ", d.Modes.Enforce.Level)
 	return prefix + listed(d.Denied, maxMessage-len(prefix)-len(hint)) + hint
