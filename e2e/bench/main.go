@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench compares the webhook with Pod Security Admission's own webhook server over
+// HTTPS, in one run and with one core for each: requests per second of pods that look to
+// the rules like one before, and of new ones.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seccompgate/seccompgate/e2e/cluster"
+)
+
+var (
+	duration = flag.Duration("duration", 4*time.Second, "of one measurement")
+	rounds   = flag.Int("rounds", 3, "measurements of each kind, of which the median counts")
+	parallel = flag.Int("parallel", 16, "requests in flight")
+)
+
+func main() {
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// server is one of the two that are compared.
+type server struct {
+	name, url string
+	cmd       *exec.Cmd
+}
+
+func run(ctx context.Context) (err error) {
+	if runtime.NumCPU() < 2 {
+		return errors.New("two cores are needed: one for the server, one for the load")
+	}
+	dir, err := os.MkdirTemp("", "seccompgate-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	root, err := cluster.Root()
+	if err != nil {
+		return err
+	}
+	for name, pkg := range map[string]string{"psa": "k8s.io/pod-security-admission/cmd/webhook", "seccomp-webhook": "./cmd/seccomp-webhook"} {
+		where := filepath.Join(root, "e2e")
+		if name == "seccomp-webhook" {
+			where = root
+		}
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(dir, name), pkg)
+		build.Dir, build.Env = where, append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		}
+	}
+	// Pod Security Admission reads namespaces from an API server.
+	c, err := cluster.Start(ctx, cluster.Options{Dir: filepath.Join(dir, "cluster"), Progress: os.Stderr})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	labels := map[string]string{"pod-security.kubernetes.io/enforce": "restricted", "seccompgate.io/enforce": "strict"}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: labels}}
+	if _, err := c.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	inventory := filepath.Join(dir, "inventory.json")
+	if err := writeInventory(inventory, labels); err != nil {
+		return err
+	}
+
+	certificate := mkdir(dir, "tls")
+	own, err := start(ctx, "seccompgate", "https://127.0.0.1:18444", "/validate?timeout=3s", filepath.Join(dir, "seccomp-webhook"),
+		"--standalone", "--port", "18444", "--cert-dir", certificate, "--inventory", inventory)
+	if err != nil {
+		return err
+	}
+	defer own.stop()
+	// With the same certificate, so that connections cost the same.
+	psa, err := start(ctx, "PSA's webhook", "https://127.0.0.1:18443", "/", filepath.Join(dir, "psa"),
+		"--kubeconfig", c.Kubeconfig, "--secure-port", "18443", "--bind-address", "127.0.0.1", "--disable-http2-serving",
+		"--tls-cert-file", filepath.Join(certificate, "tls.crt"), "--tls-private-key-file", filepath.Join(certificate, "tls.key"))
+	if err != nil {
+		return err
+	}
+	defer psa.stop()
+	return compare(ctx, psa, own)
+}
+
+func mkdir(parent, name string) string {
+	dir := filepath.Join(parent, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		panic(err) // in a directory of our own
+	}
+	return dir
+}
+
+// start runs a server on the first core and waits until it is ready.
+func start(ctx context.Context, name, address, path, program string, args ...string) (*server, error) {
+	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", "0", program}, args...)...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	s := &server{name: name, url: address + path, cmd: cmd}
+	client, said := newClient(), ""
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		res, err := client.Get(address + "/readyz")
+		if err == nil {
+			text, _ := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return s, nil
+			}
+			said = res.Status + " " + string(text)
+		} else {
+			said = err.Error()
+		}
+		if time.Now().After(deadline) {
+			s.stop()
+			return nil, fmt.Errorf("%s is not ready: %s\n%s", name, said, log.String())
+		}
+	}
+}
+
+func (s *server) stop() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+func newClient() *http.Client {
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}, //nolint:gosec // our own servers on the loopback address
+		MaxIdleConnsPerHost: *parallel, ForceAttemptHTTP2: false,
+	}}
+}
+
+// measured is what one measurement gave.
+type measured struct {
+	perSecond float64
+	p99       time.Duration
+}
+
+func compare(ctx context.Context, psa, own *server) error {
+	// The load keeps off the servers' core, as far as one process can.
+	if out, err := exec.CommandContext(ctx, "taskset", "-a", "-c", "-p", "1", fmt.Sprint(os.Getpid())).CombinedOutput(); err != nil {
+		return fmt.Errorf("taskset: %w\n%s", err, out)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "pods\tserver\trequests/s\tp99\tratio")
+	for _, size := range []int{1, 4} {
+		for _, fresh := range []bool{false, true} {
+			results := make(map[*server][]measured)
+			for range *rounds {
+				for _, s := range []*server{psa, own} {
+					m, err := load(ctx, s, size, fresh)
+					if err != nil {
+						return err
+					}
+					results[s] = append(results[s], m)
+				}
+			}
+			kind := "seen before"
+			if fresh {
+				kind = "new"
+			}
+			base := median(results[psa])
+			for _, s := range []*server{psa, own} {
+				m := median(results[s])
+				fmt.Fprintf(w, "%d containers, %s\t%s\t%.0f\t%.1f ms\t%.2f\n", size, kind, s.name, m.perSecond, float64(m.p99.Microseconds())/1000, m.perSecond/base.perSecond)
+			}
+		}
+	}
+	return w.Flush()
+}
+
+func median(all []measured) measured {
+	sorted := slices.SortedFunc(slices.Values(all), func(a, b measured) int { return int(a.perSecond - b.perSecond) })
+	return sorted[len(sorted)/2]
+}
+
+// marker is replaced by a number of the same length in pods that are to be new.
+const marker = "worker-000000000"
+
+var serial atomic.Int64
+
+func load(ctx context.Context, s *server, containers int, fresh bool) (measured, error) {
+	body, err := review(containers)
+	if err != nil {
+		return measured{}, err
+	}
+	client := newClient()
+	defer client.CloseIdleConnections()
+	var (
+		wg        sync.WaitGroup
+		count     atomic.Int64
+		lock      sync.Mutex
+		latencies []time.Duration
+		failed    atomic.Pointer[error]
+	)
+	send := func(body []byte) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		answer, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		switch {
+		case err != nil:
+			return err
+		case !bytes.Contains(answer, []byte(`"allowed":true`)):
+			return fmt.Errorf("%s: %s %.500s", s.name, res.Status, answer)
+		}
+		return nil
+	}
+	end := time.Now().Add(*duration)
+	start := time.Now()
+	for range *parallel {
+		wg.Go(func() {
+			own := make([]time.Duration, 0, 1<<16)
+			text := slices.Clone(body)
+			at := bytes.Index(text, []byte(marker))
+			for time.Now().Before(end) && failed.Load() == nil {
+				if fresh {
+					copy(text[at:], fmt.Sprintf("worker-%09d", serial.Add(1)))
+				}
+				begun := time.Now()
+				if err := send(text); err != nil {
+					failed.Store(&err)
+					return
+				}
+				own = append(own, time.Since(begun))
+				count.Add(1)
+			}
+			lock.Lock()
+			latencies = append(latencies, own...)
+			lock.Unlock()
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return measured{}, *err
+	}
+	slices.Sort(latencies)
+	return measured{float64(count.Load()) / time.Since(start).Seconds(), latencies[len(latencies)*99/100]}, nil
+}
+
+// review is the request to create a pod that both servers allow at their strictest.
+func review(containers int) ([]byte, error) {
+	yes, no := true, false
+	path := "profiles/shared-1.json"
+	pod := corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{
+			GenerateName: "checkout-7d9c5b8f6d-", Namespace: "shop",
+			Labels:      map[string]string{"app.kubernetes.io/name": "checkout", "pod-template-hash": "7d9c5b8f6d", "team": "payments"},
+			Annotations: map[string]string{"prometheus.io/scrape": "true", "checksum/config": strings.Repeat("0f", 32)},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "checkout-7d9c5b8f6d", UID: "0e9d8c7b-6a5f-4e3d-2c1b-0a9f8e7d6c5b", Controller: &yes, BlockOwnerDeletion: &yes,
+			}},
+		},
+		Spec: corev1.PodSpec{
+			ServiceAccountName: "checkout", RestartPolicy: corev1.RestartPolicyAlways, NodeSelector: map[string]string{"pool": "3"},
+			SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: &yes, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost, LocalhostProfile: &path}},
+		},
+	}
+	var managed strings.Builder
+	for i := range containers {
+		name := marker
+		if i > 0 {
+			name = fmt.Sprintf("helper-%d", i)
+		}
+		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{
+			Name: name, Image: "registry.example/payments/checkout:4.7.1", Args: []string{"--config=/etc/checkout/config.yaml", "--listen=:8080"},
+			Env:             []corev1.EnvVar{{Name: "LOG_LEVEL", Value: "info"}, {Name: "DATABASE_URL", Value: "postgres://checkout.payments.svc.cluster.local:5432/checkout?sslmode=verify-full"}},
+			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
+			VolumeMounts:    []corev1.VolumeMount{{Name: "config", MountPath: "/etc/checkout", ReadOnly: true}},
+		})
+		fmt.Fprintf(&managed, `,"k:{\"name\":\"helper-%d\"}":{".":{},"f:args":{},"f:env":{".":{},"k:{\"name\":\"DATABASE_URL\"}":{".":{},"f:name":{},"f:value":{}}},"f:image":{},"f:imagePullPolicy":{},"f:name":{},"f:resources":{},"f:securityContext":{".":{},"f:allowPrivilegeEscalation":{},"f:capabilities":{".":{},"f:drop":{}},"f:readOnlyRootFilesystem":{}},"f:volumeMounts":{".":{},"k:{\"mountPath\":\"/etc/checkout\"}":{".":{},"f:mountPath":{},"f:name":{},"f:readOnly":{}}}}`, i)
+	}
+	pod.Spec.Volumes = []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "checkout"}}}}}
+	pod.ManagedFields = []metav1.ManagedFieldsEntry{{
+		Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
+		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{".":{},"f:team":{}}},"f:spec":{"f:containers":{".":{}` + managed.String() + `}}}`),
+	}}
+	object, err := json.Marshal(&pod)
+	if err != nil {
+		return nil, err
+	}
+	kind := map[string]string{"group": "", "version": "v1", "kind": "Pod"}
+	resource := map[string]string{"group": "", "version": "v1", "resource": "pods"}
+	return json.Marshal(map[string]any{
+		"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+		"request": map[string]any{
+			"uid": "5f2d6c1a-3b4e-4d5f-8a9b-0c1d2e3f4a5b", "namespace": "shop", "operation": "CREATE",
+			"kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource, "object": json.RawMessage(object),
+			"userInfo": map[string]any{"username": "system:serviceaccount:kube-system:replicaset-controller", "groups": []string{"system:serviceaccounts", "system:authenticated"}},
+		},
+	})
+}
+
+// Sizes of the cluster that is known.
+const (
+	nodes    = 15_000
+	pools    = 10
+	profiles = 200
+)
+
+// writeInventory describes 15,000 nodes in ten pools with 200 profiles each.
+func writeInventory(file string, labels map[string]string) error {
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer out.Close() //nolint:errcheck // Close is checked below
+	enc := json.NewEncoder(out)
+	write := func(v any) {
+		if err == nil {
+			err = enc.Encode(v)
+		}
+	}
+	type object = map[string]any
+	write(object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": "shop", "labels": labels}})
+	files := make([]object, 0, profiles)
+	for i := range profiles {
+		files = append(files, object{
+			"path": fmt.Sprintf("profiles/shared-%d.json", i), "digest": fmt.Sprintf("sha256:%064x", i), "valid": true,
+			"analysis": object{"defaultAction": "SCMP_ACT_ERRNO", "grade": "tight"},
+		})
+	}
+	for i := range nodes {
+		name := fmt.Sprintf("node-%05d", i)
+		write(object{
+			"apiVersion": "v1", "kind": "Node",
+			"metadata": object{"name": name, "labels": object{"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "pool": fmt.Sprint(i % pools)}},
+			"status":   object{"nodeInfo": object{"operatingSystem": "linux", "architecture": "amd64"}},
+		})
+		facts := object{
+			"seccompRoot": "/var/lib/kubelet/seccomp", "profiles": files[:2], "architectures": []string{"SCMP_ARCH_X86_64"},
+			"runtimes": []object{{"name": "containerd", "version": "2.1.4", "lowLevel": "runc", "lowLevelVersion": "1.3.0"}},
+		}
+		if i < pools {
+			facts["profiles"] = files
+		}
+		write(object{"apiVersion": "seccompgate.io/v1alpha1", "kind": "SeccompNode", "metadata": object{"name": name}, "facts": facts})
+	}
+	return errors.Join(err, out.Close())
+}
