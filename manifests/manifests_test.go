@@ -44,7 +44,7 @@ func overlays() []string {
 
 // components are the directories under components/; there must be no other.
 func components() []string {
-	return []string{"cluster-wide", "host-network", "network-policy", "port"}
+	return []string{"agent-identity", "cluster-wide", "host-network", "label-guard", "network-policy", "port", "status-annotations"}
 }
 
 // install is an overlay with components on it, rendered.
