@@ -173,21 +173,20 @@ func TestGuardRow44NewNamespaces(t *testing.T) {
 	guardLabels(t, people["manager"])
 	manager := people["manager"].CoreV1().Namespaces()
 	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-	for _, label := range []string{enforceLabel, warnLabel, auditLabel, profileLabel, "seccompgate.io/enforce-version", "seccompgate.io/warn-version", "seccompgate.io/audit-version"} {
-		value := map[string]string{profileLabel: "web"}[label]
-		if value == "" {
-			value = "latest"
-		}
-		if !strings.HasSuffix(label, "-version") && label != profileLabel {
-			value = "privileged"
-		}
+	for label, value := range map[string]string{
+		enforceLabel: "privileged", warnLabel: "privileged", auditLabel: "privileged", profileLabel: "runtime-default",
+		"seccompgate.io/enforce-version": "v0.1", "seccompgate.io/warn-version": "v0.1", "seccompgate.io/audit-version": "v0.1",
+	} {
 		_, err := manager.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "row-44-new", Labels: map[string]string{label: value}}}, dry)
 		wantRefused(t, "a namespace with "+label, err, labelRefusal("row-44-new", label))
 	}
-	_, err := manager.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "row-44-", Labels: map[string]string{enforceLabel: "privileged"}}}, dry)
-	if err == nil || !strings.Contains(err.Error(), "'"+labelGuard+"'") {
-		t.Errorf("a namespace with a generated name answers %v, want the guard's refusal", err)
+	generated := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "row-44-", Labels: map[string]string{enforceLabel: "privileged"}}}
+	_, err := manager.Create(t.Context(), generated, dry)
+	if err == nil || !strings.Contains(err.Error(), "seccompgate: you may not change seccompgate.io/enforce of a namespace") {
+		t.Errorf("a generated name answers %v, want the guard's refusal", err)
 	}
+	_, err = shared.Client.CoreV1().Namespaces().Create(t.Context(), generated, dry)
+	wantRefused(t, "a generated name by an administrator", err, "")
 	for name, labels := range map[string]map[string]string{"row-44-bare": nil, "row-44-other": {"team": "shop", "other.seccompgate.io/enforce": "x"}} {
 		_, err := manager.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}, dry)
 		wantRefused(t, name, err, "")
