@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/seccompgate/seccompgate/e2e/cluster"
 )
 
 // withComponents adds components to the shared overlay for the test. What they refuse must
@@ -21,26 +23,7 @@ import (
 func (s *suite) withComponents(t *testing.T, components ...string) {
 	t.Helper()
 	dir := t.TempDir()
-	// kustomize takes relative paths only, and looks through links.
-	resolved, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := filepath.EvalSymlinks(s.root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	up, err := filepath.Rel(resolved, root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := "components:\n"
-	for _, c := range components {
-		file += "- " + filepath.Join(up, "manifests", "components", c) + "\n"
-	}
-	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(file), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.compose(t, dir, "", components)
 	t.Cleanup(func() {
 		if _, err := s.MustKubectl(context.Background(), "", "delete", "-k", dir); err != nil { // the test's own context is over
 			t.Error(err)
@@ -49,10 +32,55 @@ func (s *suite) withComponents(t *testing.T, components ...string) {
 	s.mustKubectl(t, "", "apply", "-k", dir)
 }
 
+// composed makes an overlay of another one and components, as somebody's own.
+func (s *suite) composed(t *testing.T, base cluster.Overlay, components ...string) cluster.Overlay {
+	t.Helper()
+	dir := t.TempDir()
+	s.compose(t, dir, base, components)
+	path, err := filepath.Rel(filepath.Join(s.root, "manifests", "overlays"), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster.Overlay(path)
+}
+
+// compose writes a kustomization into a directory. Paths in it have to be relative, seen
+// from where links lead to.
+func (s *suite) compose(t *testing.T, dir string, base cluster.Overlay, components []string) {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.EvalSymlinks(s.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := filepath.Rel(dir, filepath.Join(root, "manifests"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := "components:\n"
+	if base != "" {
+		file = "resources: [" + filepath.Join(up, "overlays", string(base)) + "]\n" + file
+	}
+	for _, c := range components {
+		file += "- " + filepath.Join(up, "components", c) + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // as is a client of somebody else.
 func (s *suite) as(t *testing.T, user string, groups ...string) *kubernetes.Clientset {
 	t.Helper()
-	config := rest.CopyConfig(s.Config)
+	return impersonate(t, s.Config, user, groups...)
+}
+
+func impersonate(t *testing.T, config *rest.Config, user string, groups ...string) *kubernetes.Clientset {
+	t.Helper()
+	config = rest.CopyConfig(config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
