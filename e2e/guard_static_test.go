@@ -5,16 +5,19 @@ package e2e
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/seccompgate/seccompgate/e2e/cluster"
 )
@@ -98,7 +101,7 @@ func tryPod(t *testing.T, client kubernetes.Interface, namespace, text string) (
 
 const labelledPod = `{apiVersion: v1, kind: Pod, metadata: {name: app, labels: {seccompgate.io/profile: runtime-default}}, spec: {containers: [{name: app, image: app}]}}`
 
-// wantJudged: an API server has pods of an enforcing namespace judged and injected, once.
+// wantJudged: an API server has pods of an enforcing namespace judged and injected.
 func wantJudged(t *testing.T, what string, client kubernetes.Interface, namespace string) {
 	t.Helper()
 	_, err := tryPod(t, client, namespace, unconfinedPod)
@@ -113,14 +116,40 @@ func wantJudged(t *testing.T, what string, client kubernetes.Interface, namespac
 	}
 }
 
+// warnings collects those of an answer.
+type warnings []string
+
+func (w *warnings) HandleWarningHeader(_ int, _, text string) { *w = append(*w, text) }
+
+// wantWarnings: a pod without a profile is warned about once, however many registrations
+// ask about it.
+func wantWarnings(t *testing.T, config *rest.Config, namespace string) {
+	t.Helper()
+	var got warnings
+	config = rest.CopyConfig(config)
+	config.WarningHandler = &got
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tryPod(t, client, namespace, plainPod); err != nil {
+		t.Errorf("a pod without a profile: %v", err)
+	}
+	want := warnings{`seccompgate: [unset] container "app": no seccompProfile is set on the container or the pod, so it runs Unconfined (no node it may use is known to set seccompDefault); set RuntimeDefault or Localhost, or the label seccompgate.io/profile`}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("warnings (-want +got):\n%s", d)
+	}
+}
+
 // TestGuardRow58StaticManifest: an administrator of the API deletes the registration. An
 // API server that has it on its disk goes on as before; another one admits everything.
 func TestGuardRow58StaticManifest(t *testing.T) {
 	useNodes(t)
-	namespace := shared.namespace(t, "row-58", map[string]string{enforceLabel: "baseline"})
+	namespace := shared.namespace(t, "row-58", map[string]string{enforceLabel: "baseline", warnLabel: "restricted"})
 	shared.eventuallySays(t, namespace, unconfinedPod, unconfinedDenial)
 	server := staticServer(t, "opt-in")
 	wantJudged(t, "with both registrations", server.Client, namespace)
+	wantWarnings(t, server.Config, namespace)
 
 	t.Cleanup(func() {
 		if err := shared.switchTo(context.Background(), overlay); err != nil {
@@ -137,6 +166,7 @@ func TestGuardRow58StaticManifest(t *testing.T) {
 	// When the other one has heard of it, this one has had as long.
 	shared.eventuallySays(t, namespace, unconfinedPod, "")
 	wantJudged(t, "after the deletion", server.Client, namespace)
+	wantWarnings(t, server.Config, namespace)
 
 	// What is on the disk is not in the API, and nobody can put anything in its way there.
 	list, err := api.ValidatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{})
@@ -174,10 +204,12 @@ func TestGuardRow58Policies(t *testing.T) {
 		t.Fatalf("the API has %s", out)
 	}
 	owner := impersonate(t, server.Config, "owner")
-	static := func(message string) string { return strings.ReplaceAll(message, "'"+labelGuard+"'", "'"+labelGuard+".static.k8s.io'") }
-	for _, way := range relabels() {
+	static := func(message string) string {
+		return strings.ReplaceAll(message, "'"+labelGuard+"'", "'"+labelGuard+".static.k8s.io'")
+	}
+	for i, way := range relabels() {
 		wantRefused(t, way.name, way.do(t.Context(), owner, namespace, map[string]string{enforceLabel: ""}), static(labelRefusal(namespace, enforceLabel)))
-		wantRefused(t, way.name, way.do(t.Context(), owner, namespace, map[string]string{"team": way.name[len(way.name)-4:]}), "")
+		wantRefused(t, way.name, way.do(t.Context(), owner, namespace, map[string]string{"team": fmt.Sprint(i)}), "")
 	}
 	a := shared.create(t, namespace, defaultPod)
 	if !a.Allowed() {

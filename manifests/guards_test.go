@@ -18,6 +18,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/apiserver/pkg/admission/plugin/cel"
+	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
+	"k8s.io/apiserver/pkg/cel/environment"
 )
 
 // guards are the components that hold a policy of the API server, with its name.
@@ -51,6 +57,46 @@ func TestGuardRow45NoSelector(t *testing.T) {
 		}
 		if d := cmp.Diff(want, binding.Spec); d != "" {
 			t.Errorf("%s: binding (-want +got):\n%s", component, d)
+		}
+	}
+}
+
+// TestGuardsCompile has the API server's compiler, as of Kubernetes 1.30, read every
+// expression.
+func TestGuardsCompile(t *testing.T) {
+	for component, name := range guards() {
+		policy := one[*admissionregistrationv1.ValidatingAdmissionPolicy](t, build(t, "self-signed", component), name)
+		compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(version.MajorMinor(1, 30)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		compile := func(what string, e cel.ExpressionAccessor, authorizer bool) {
+			t.Helper()
+			options := cel.OptionalVariableDeclarations{HasAuthorizer: authorizer}
+			var result cel.CompilationResult
+			if v, ok := e.(cel.NamedExpressionAccessor); ok {
+				result = compiler.CompileAndStoreVariable(v, options, environment.NewExpressions)
+			} else {
+				result = compiler.CompileCELExpression(e, options, environment.NewExpressions)
+			}
+			if result.Error != nil {
+				t.Errorf("%s: %s: %v", component, what, result.Error)
+			}
+		}
+		for _, v := range policy.Spec.Variables {
+			compile("variable "+v.Name, &validating.Variable{Name: v.Name, Expression: v.Expression}, true)
+		}
+		for _, c := range policy.Spec.MatchConditions {
+			compile("condition "+c.Name, (*matchconditions.MatchCondition)(&c), true)
+		}
+		for _, v := range policy.Spec.Validations {
+			compile(v.Expression, &validating.ValidationCondition{Expression: v.Expression}, true)
+			if v.MessageExpression != "" {
+				compile(v.MessageExpression, &validating.MessageExpressionCondition{MessageExpression: v.MessageExpression}, false)
+			}
+			if (v.Message == "") == (v.MessageExpression == "") || v.Reason == nil || *v.Reason != metav1.StatusReasonForbidden {
+				t.Errorf("%s: %s: want a message and the reason Forbidden", component, v.Expression)
+			}
 		}
 	}
 }
