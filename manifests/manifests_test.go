@@ -44,7 +44,7 @@ func overlays() []string {
 
 // components are the directories under components/; there must be no other.
 func components() []string {
-	return []string{"cluster-wide", "host-network", "network-policy", "port"}
+	return []string{"agent-identity", "cluster-wide", "host-network", "label-guard", "network-policy", "port", "static-manifest", "status-annotations"}
 }
 
 // install is an overlay with components on it, rendered.
@@ -257,7 +257,19 @@ func TestObjects(t *testing.T) {
 		"Issuer seccompgate/seccompgate-ca",
 		"Issuer seccompgate/seccompgate-self-signed",
 	}
-	policy := []string{"NetworkPolicy seccompgate/seccomp-webhook"}
+	added := []string{
+		"ClusterRole seccompgate-agent",
+		"ClusterRole seccompgate-namespace-labels",
+		"ClusterRoleBinding seccompgate-agent",
+		"NetworkPolicy seccompgate/seccomp-webhook",
+		"ServiceAccount seccompgate/seccomp-agent",
+		"ValidatingAdmissionPolicy seccompgate-agent-identity",
+		"ValidatingAdmissionPolicy seccompgate-label-guard",
+		"ValidatingAdmissionPolicy seccompgate-status-annotations",
+		"ValidatingAdmissionPolicyBinding seccompgate-agent-identity",
+		"ValidatingAdmissionPolicyBinding seccompgate-label-guard",
+		"ValidatingAdmissionPolicyBinding seccompgate-status-annotations",
+	}
 	for _, tc := range []struct {
 		in   install
 		more []string
@@ -266,7 +278,7 @@ func TestObjects(t *testing.T) {
 		{build(t, "cert-manager"), certificate},
 		{build(t, "cluster-wide"), job},
 		{build(t, "audit-only"), job},
-		{build(t, "cert-manager", components()...), append(policy, certificate...)},
+		{build(t, "cert-manager", components()...), append(added, certificate...)},
 	} {
 		t.Run(tc.in.name, func(t *testing.T) {
 			got := make([]string, 0, len(tc.in.objects))

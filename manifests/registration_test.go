@@ -156,7 +156,11 @@ func TestEntries(t *testing.T) {
 				closed = append(closed, e.GetName())
 			}
 		}
-		if d := cmp.Diff(failing[overlay], closed); d != "" {
+		want := failing[overlay]
+		if isStatic(in) {
+			want = nil // it is on the API servers' disks
+		}
+		if d := cmp.Diff(want, closed); d != "" {
 			t.Errorf("%s: entries that fail closed (-want +got):\n%s", in.name, d)
 		}
 	}
