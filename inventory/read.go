@@ -175,7 +175,7 @@ func (in *input) decode(d Document, at jsontext.Pointer, what string, value json
 	if len(errs) == 0 {
 		return nil
 	}
-	return in.problem(d.LineOf(at+fieldPointer(errs[0].Field)), "%s: %v", what, errs.ToAggregate())
+	return in.problem(d.LineOf(at+FieldPointer(errs[0].Field)), "%s: %v", what, errs.ToAggregate())
 }
 
 // Messages.
@@ -267,8 +267,8 @@ func FieldPath(p jsontext.Pointer) string {
 
 var fieldToken = regexp.MustCompile(`\[([^\]]*)\]|[^.\[\]]+`)
 
-// fieldPointer is the opposite of FieldPath.
-func fieldPointer(s string) jsontext.Pointer {
+// FieldPointer is the opposite of [FieldPath].
+func FieldPointer(s string) jsontext.Pointer {
 	var p jsontext.Pointer
 	for _, m := range fieldToken.FindAllStringSubmatch(s, -1) {
 		token := m[1]

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -41,9 +42,13 @@ Rules about what the nodes have need --inventory, the objects that "kubectl get 
 of nodes, seccompnodes, profilesets, localhostprofiles and namespaces, or --profiles, a directory
 that stands for what one node has. Without either they answer with a note.
 
+-o sarif is for code scanning, -o junit for what shows the results of tests. Both name lines, and
+say what could not be read.
+
 Exit codes: 0 nothing found, 1 findings, 2 bad usage or input that cannot be read.`,
 		Example: `  seccompctl check -f deploy/ --level restricted
   helm template . | seccompctl check -f - -o json
+  seccompctl check -f deploy/ -o sarif > seccomp.sarif
   kubectl get nodes,seccompnodes,profilesets,localhostprofiles,namespaces -o yaml > inventory.yaml
   seccompctl check -f deploy/ --inventory inventory.yaml`,
 		Args: noArguments,
@@ -56,12 +61,12 @@ Exit codes: 0 nothing found, 1 findings, 2 bad usage or input that cannot be rea
 	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
 	flags.StringVar(&o.profiles, "profiles", "", "`DIR` that holds what the seccomp directory of a node holds")
 	flags.StringVar(&o.policies, "policies", "", "`DIR` with rules of your own")
-	flags.StringVarP(&o.output, "output", "o", string(report.Text), "`FORMAT`: text or json")
+	addOutputFlag(c, &o.output, report.SARIF, report.JUnit)
 	return c
 }
 
 func (o *checkOptions) run(ctx context.Context, s streams) error {
-	format, err := report.ParseFormat(o.output)
+	format, err := report.ParseFormat(o.output, report.SARIF, report.JUnit)
 	if err != nil {
 		return err
 	}
@@ -83,9 +88,10 @@ func (o *checkOptions) run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	checker.lines = format.HasLines()
 	// One file that cannot be read does not keep the others from being judged.
 	names, bad := files(o.files)
-	var results report.Results
+	results := report.Results{Rules: checker.rules, Version: version()}
 	for _, name := range names {
 		data, err := readFile(name, s.in)
 		if err == nil {
@@ -97,8 +103,11 @@ func (o *checkOptions) run(ctx context.Context, s streams) error {
 				return err
 			})
 		}
-		bad = errors.Join(bad, err)
+		if err != nil {
+			bad = errors.Join(bad, &inputError{name, err})
+		}
 	}
+	results.Errors = inputErrors(bad)
 	if len(results.Results) > 0 || bad == nil || format != report.Text {
 		if err := results.Write(s.out, format); err != nil {
 			return err
@@ -114,11 +123,27 @@ func (o *checkOptions) run(ctx context.Context, s streams) error {
 	}
 }
 
+// inputErrors are the input errors that were joined.
+func inputErrors(err error) []report.Error {
+	var all []report.Error
+	for _, e := range flatten(err) {
+		var input *inputError
+		if errors.As(e, &input) {
+			all = append(all, report.Error{File: displayName(input.file), Message: input.Error()})
+		}
+	}
+	return all
+}
+
 // checker judges manifests at one level.
 type checker struct {
 	facts    facts
 	reviewer *review.Reviewer
 	level    v1alpha1.Level
+	// rules of the level and of those below it.
+	rules []policies.Rule
+	// lines says that results need them, for which documents are parsed once more.
+	lines bool
 }
 
 func newChecker(ctx context.Context, level v1alpha1.Level, directory string, known facts) (*checker, error) {
@@ -137,7 +162,8 @@ func newChecker(ctx context.Context, level v1alpha1.Level, directory string, kno
 		Facts:    func() *inventory.Index { return known.index },
 		Settings: settings,
 	})
-	return &checker{facts: known, reviewer: reviewer, level: level}, err
+	asked := slices.DeleteFunc(rules.Rules(), func(r policies.Rule) bool { return r.Level.Rank() > policies.Level(level).Rank() })
+	return &checker{facts: known, reviewer: reviewer, level: level, rules: asked}, err
 }
 
 // builtInRules compiles the built-in rules once, for whoever asks.
@@ -185,11 +211,18 @@ func (c *checker) judge(ctx context.Context, m *manifest) (report.Result, bool, 
 	if err != nil {
 		return result, false, m.problem("", "%v", err)
 	}
+	if c.lines {
+		result.Line = m.line("")
+	}
 	for _, n := range d.Notes {
 		result.Notes = append(result.Notes, report.Note{Message: n})
 	}
 	for _, f := range d.Denied {
-		result.Findings = append(result.Findings, report.FindingOf(f))
+		finding := report.FindingOf(f)
+		if c.lines {
+			finding.Line = m.line(inventory.FieldPointer(f.Field))
+		}
+		result.Findings = append(result.Findings, finding)
 	}
 	result.Allowed = len(result.Findings) == 0
 	// What rests only on nodes of which nothing is known is no verdict.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/inventory"
+	"github.com/seccompgate/seccompgate/webhook/report"
 )
 
 // facts are what is known of a cluster: nodes and the labels of namespaces.
@@ -68,7 +69,7 @@ func (f *facts) optedIn(namespace string) bool {
 
 func displayName(file string) string {
 	if file == "-" {
-		return "standard input"
+		return report.Stdin
 	}
 	return file
 }

@@ -34,8 +34,18 @@ type manifest struct {
 	object  review.Object
 }
 
+// inputError is what keeps a file from being judged, or the rest of it.
+type inputError struct {
+	// file as -f names it, or below a directory that it names.
+	file string
+	err  error
+}
+
+func (e *inputError) Error() string { return e.err.Error() }
+func (e *inputError) Unwrap() error { return e.err }
+
 // files lists what -f names: a file, everything below a directory that looks like a
-// manifest, or standard input.
+// manifest, or standard input. Its errors are input errors.
 func files(names []string) ([]string, error) {
 	var out []string
 	var errs []error
@@ -46,7 +56,7 @@ func files(names []string) ([]string, error) {
 		}
 		info, err := os.Stat(name)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("read manifests: %w; name a file, a directory, or - for standard input", err))
+			errs = append(errs, &inputError{name, fmt.Errorf("read manifests: %w; name a file, a directory, or - for standard input", err)})
 			continue
 		}
 		if !info.IsDir() {
@@ -64,9 +74,9 @@ func files(names []string) ([]string, error) {
 		})
 		switch {
 		case err != nil:
-			errs = append(errs, fmt.Errorf("read manifests: %w", err))
+			errs = append(errs, &inputError{name, fmt.Errorf("read manifests: %w", err)})
 		case len(out) == before:
-			errs = append(errs, fmt.Errorf("%s: no .yaml, .yml or .json file below it; name a directory of manifests", name))
+			errs = append(errs, &inputError{name, fmt.Errorf("%s: no .yaml, .yml or .json file below it; name a directory of manifests", name)})
 		}
 	}
 	return out, errors.Join(errs...)
@@ -174,8 +184,11 @@ func makesPods(apiVersion, kind string) bool {
 
 // problem names the file, the document and the line.
 func (m *manifest) problem(at jsontext.Pointer, format string, args ...any) error {
-	return fmt.Errorf("%s: document %d, line %d: %w", m.file, m.doc.Number, m.doc.LineOf(m.pointer+at), fmt.Errorf(format, args...))
+	return fmt.Errorf("%s: document %d, line %d: %w", m.file, m.doc.Number, m.line(at), fmt.Errorf(format, args...))
 }
+
+// line of the file that a value of the object stands on, or the nearest around it.
+func (m *manifest) line(at jsontext.Pointer) int { return m.doc.LineOf(m.pointer + at) }
 
 // plain takes the package's name out of a decoder's message.
 func plain(err error) error {

@@ -51,6 +51,6 @@ With -o json, all that a rule says of itself.`,
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&directory, "policies", "", "`DIR` with rules of your own")
-	flags.StringVarP(&output, "output", "o", string(report.Text), "`FORMAT`: text or json")
+	addOutputFlag(c, &output)
 	return c
 }

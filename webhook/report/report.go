@@ -4,6 +4,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,9 +14,27 @@ import (
 	"github.com/seccompgate/seccompgate/policies"
 )
 
-// Results of a run, in the order of the input.
+// Stdin is the File of what came from standard input.
+const Stdin = "standard input"
+
+// Results of a run, in the order of the input. What JSON leaves out, the formats that
+// other tools read are made of.
 type Results struct {
 	Results []Result `json:"results"`
+	// Errors are the inputs of which not everything was judged.
+	Errors []Error `json:"-"`
+	// Rules that were asked.
+	Rules []policies.Rule `json:"-"`
+	// Version of the program.
+	Version string `json:"-"`
+}
+
+// Error is why a file, or the rest of it, was not judged.
+type Error struct {
+	// File as it was named.
+	File string
+	// Message names the file, too.
+	Message string
 }
 
 // Result is what is said about one pod or workload.
@@ -25,6 +44,8 @@ type Result struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
+	// Line of the file that the object begins on, from 1; 0 when nobody asked.
+	Line int `json:"-"`
 	// Allowed is false when there is a finding.
 	Allowed  bool      `json:"allowed"`
 	Findings []Finding `json:"findings"`
@@ -39,6 +60,9 @@ type Finding struct {
 	Field       string `json:"field"`
 	Message     string `json:"message"`
 	Remediation string `json:"remediation"`
+	// Line of the file that the field stands on, or the nearest around it that there is,
+	// from 1; 0 when nobody asked.
+	Line int `json:"-"`
 }
 
 // Note is something to know that is no finding. Rule is the rule that it concerns, empty
@@ -72,26 +96,40 @@ type Format string
 
 // The formats.
 const (
-	Text Format = "text"
-	JSON Format = "json"
+	Text  Format = "text"
+	JSON  Format = "json"
+	SARIF Format = "sarif"
+	JUnit Format = "junit"
 )
 
-// ParseFormat reads the name of a format; the error lists the valid ones.
-func ParseFormat(s string) (Format, error) {
-	switch f := Format(s); f {
-	case Text, JSON:
-		return f, nil
-	default:
-		return "", fmt.Errorf("output %q is not one of text, json", s)
+// HasLines says whether the format shows the lines of objects and findings.
+func (f Format) HasLines() bool { return f == SARIF || f == JUnit }
+
+// ParseFormat reads the name of a format: every command has text and JSON, and some have
+// more. The error lists them.
+func ParseFormat(s string, more ...Format) (Format, error) {
+	formats := append([]Format{Text, JSON}, more...)
+	if slices.Contains(formats, Format(s)) {
+		return Format(s), nil
 	}
+	names := make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = string(f)
+	}
+	return "", fmt.Errorf("output %q is not one of %s", s, strings.Join(names, ", "))
 }
 
 // Write writes the results.
 func (r *Results) Write(w io.Writer, format Format) error {
 	var err error
-	if format == JSON {
+	switch format {
+	case JSON:
 		err = r.writeJSON(w)
-	} else {
+	case SARIF:
+		err = r.writeSARIF(w)
+	case JUnit:
+		err = r.writeJUnit(w)
+	default:
 		_, err = io.WriteString(w, r.text())
 	}
 	if err != nil {
@@ -112,10 +150,14 @@ func (r *Results) writeJSON(w io.Writer) error {
 			r.Results[i].Notes = []Note{}
 		}
 	}
+	return encodeJSON(w, r)
+}
+
+func encodeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(r)
+	return enc.Encode(v)
 }
 
 // text is for people: a line for each object, what is wrong with it below, and the remedy
@@ -129,20 +171,8 @@ func (r *Results) text() string {
 			verdict = "denied"
 		}
 		fmt.Fprintf(&b, "%s: %s: %s\n", result.File, result.title(), verdict)
-		for j, f := range result.Findings {
-			fmt.Fprintf(&b, "  %s (%s)  %s\n    at %s\n", f.Rule, f.Level, f.Message, f.Field)
-			again := slices.ContainsFunc(result.Findings[j+1:], func(later Finding) bool { return later.Rule == f.Rule })
-			if !again && f.Remediation != "" {
-				fmt.Fprintf(&b, "    %s\n", f.Remediation)
-			}
-		}
-		for _, n := range result.Notes {
-			if n.Rule != "" {
-				fmt.Fprintf(&b, "  note (%s)  %s\n", n.Rule, n.Message)
-			} else {
-				fmt.Fprintf(&b, "  note  %s\n", n.Message)
-			}
-		}
+		result.writeFindings(&b, "  ")
+		result.writeNotes(&b, "  ")
 	}
 	denied := r.Denied()
 	switch {
@@ -156,6 +186,34 @@ func (r *Results) text() string {
 	return b.String()
 }
 
+// writeFindings writes the findings, and the remedy of a rule once.
+func (r *Result) writeFindings(b *strings.Builder, indent string) {
+	for i, f := range r.Findings {
+		fmt.Fprintf(b, "%s%s (%s)  %s\n", indent, f.Rule, f.Level, f.Message)
+		switch {
+		case f.Field == "":
+		case f.Line > 0:
+			fmt.Fprintf(b, "%s  at %s, line %d\n", indent, f.Field, f.Line)
+		default:
+			fmt.Fprintf(b, "%s  at %s\n", indent, f.Field)
+		}
+		again := slices.ContainsFunc(r.Findings[i+1:], func(later Finding) bool { return later.Rule == f.Rule })
+		if !again && f.Remediation != "" {
+			fmt.Fprintf(b, "%s  %s\n", indent, f.Remediation)
+		}
+	}
+}
+
+func (r *Result) writeNotes(b *strings.Builder, indent string) {
+	for _, n := range r.Notes {
+		if n.Rule != "" {
+			fmt.Fprintf(b, "%snote (%s)  %s\n", indent, n.Rule, n.Message)
+		} else {
+			fmt.Fprintf(b, "%snote  %s\n", indent, n.Message)
+		}
+	}
+}
+
 func objects(n int) string {
 	if n == 1 {
 		return "1 object"
@@ -164,12 +222,11 @@ func objects(n int) string {
 }
 
 func (r *Result) title() string {
-	name := r.Name
-	if name == "" {
-		name = "(no name)"
-	}
+	name := r.name()
 	if r.Namespace != "" {
 		name = r.Namespace + "/" + name
 	}
 	return r.Kind + " " + name
 }
+
+func (r *Result) name() string { return cmp.Or(r.Name, "(no name)") }

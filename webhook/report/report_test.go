@@ -21,6 +21,7 @@ func TestWrite(t *testing.T) {
 	r := Results{Results: []Result{
 		{File: "a.yaml", Kind: "Pod", Name: "good", Allowed: true, Notes: []Note{{Message: "a label"}, {Rule: "x", Message: "not known"}}},
 		{File: "b.yaml", Kind: "Job", Namespace: "shop", Findings: []Finding{finding("x", "a"), finding("x", "b"), finding("y", "b")}},
+		{File: "c.yaml", Kind: "Pod", Name: "bad", Findings: []Finding{{Rule: "rule-error", Level: "strict", Message: "no field"}}},
 	}}
 	for _, tc := range []struct {
 		format Format
@@ -38,7 +39,9 @@ b.yaml: Job shop/(no name): denied
   y (baseline)  b is wrong
     at spec.b
     Correct it.
-2 objects, 1 denied
+c.yaml: Pod bad: denied
+  rule-error (strict)  no field
+3 objects, 2 denied
 `},
 	} {
 		var b strings.Builder
@@ -55,6 +58,9 @@ func TestWriteEmpty(t *testing.T) {
 	for format, want := range map[Format]string{
 		Text: "nothing to judge: no pod and no workload in the input\n",
 		JSON: "{\n  \"results\": []\n}\n",
+		JUnit: `<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="seccompctl check" tests="0" failures="0" errors="0" time="0"></testsuites>
+`,
 	} {
 		var b strings.Builder
 		if err := (&Results{}).Write(&b, format); err != nil || b.String() != want {
@@ -64,7 +70,22 @@ func TestWriteEmpty(t *testing.T) {
 }
 
 func TestParseFormat(t *testing.T) {
-	if _, err := ParseFormat("yaml"); err == nil || err.Error() != `output "yaml" is not one of text, json` {
-		t.Errorf("got %v", err)
+	for _, tc := range []struct {
+		name, problem string
+		more          []Format
+	}{
+		{"text", "", nil},
+		{"json", "", nil},
+		{"junit", "", []Format{SARIF, JUnit}},
+		{"sarif", `output "sarif" is not one of text, json`, nil},
+		{"yaml", `output "yaml" is not one of text, json, sarif, junit`, []Format{SARIF, JUnit}},
+	} {
+		got, err := ParseFormat(tc.name, tc.more...)
+		switch {
+		case tc.problem == "" && (err != nil || got != Format(tc.name)):
+			t.Errorf("%s: got %q, %v", tc.name, got, err)
+		case tc.problem != "" && (err == nil || err.Error() != tc.problem):
+			t.Errorf("%s: got %v, want %s", tc.name, err, tc.problem)
+		}
 	}
 }
