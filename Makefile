@@ -44,6 +44,7 @@ test: ## everything: checks, unit and Rego tests, the real API server, images, f
 	$(MAKE) test-oracle
 	$(MAKE) image
 	$(MAKE) test-e2e
+	$(MAKE) bench-psa BENCHARGS="-duration 300ms -rounds 1"
 
 .PHONY: test-e2e
 test-e2e: ## the tests on a real API server (builds Kubernetes once: some 15 minutes)
@@ -93,6 +94,10 @@ fuzz: ## run every fuzz target for FUZZTIME
 .PHONY: bench
 bench: ## run the benchmarks named by BENCH for BENCHTIME
 	go test ./... -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME)
+
+.PHONY: bench-psa
+bench-psa: ## compare requests per second with Pod Security Admission's webhook server, one core each (2 cores, idle)
+	go -C e2e run ./bench $(BENCHARGS)
 
 .PHONY: new-rule
 new-rule: ## write the files of a new rule: make new-rule ID=my-rule
