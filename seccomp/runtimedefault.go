@@ -70,8 +70,9 @@ func flatten(dialect *moby.Seccomp, native specs.Arch, capabilities []string) (*
 			}
 		}
 		rule := call.LinuxSyscall
-		if call.Name != "" {
-			rule.Names = append([]string{call.Name}, rule.Names...)
+		//lint:ignore SA1019 old files have it
+		if old := call.Name; old != "" {
+			rule.Names = append([]string{old}, rule.Names...)
 		}
 		flat.Syscalls = append(flat.Syscalls, rule)
 	}
