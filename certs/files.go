@@ -5,6 +5,11 @@
 // keys made here are ECDSA P-256: a handshake with RSA 2048 costs the server
 // three to four times as much, and API servers open many connections after a
 // restart.
+//
+// The rotation is our own. github.com/open-policy-agent/cert-controller writes a new CA
+// and what it signed in one step and then replaces the CA bundle, so that API servers
+// refuse every replica which has not loaded the new files yet, or has too early; and it
+// keeps the CA's key in the Secret that the replicas mount.
 package certs
 
 import (

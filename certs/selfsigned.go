@@ -36,11 +36,13 @@ type Options struct {
 	// DNSNames and IPs are what clients may call the server: at least one in all.
 	DNSNames []string
 	IPs      []net.IP
-	// LeafValidity defaults to 365 days.
-	LeafValidity time.Duration
-	// CAValidity must not be shorter than LeafValidity, which is its default: the
-	// CA's key is thrown away, so that it signs nothing later.
-	CAValidity time.Duration
+	// Validity of both certificates, from now on. Defaults to 365 days. The CA need not
+	// last longer: its key is thrown away, so that it signs nothing later.
+	Validity time.Duration
+	// RenewAfter is the age at which a certificate is due to be renewed. Defaults to two
+	// thirds of its life, so that a renewal that fails has time to be noticed; a larger
+	// one counts as two thirds.
+	RenewAfter time.Duration
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
 }
@@ -60,15 +62,11 @@ func (o Options) complete() (Options, error) {
 	if len(o.CommonName) > maxCommonName {
 		return o, fmt.Errorf("common name %q has %d bytes; use at most %d", o.CommonName, len(o.CommonName), maxCommonName)
 	}
-	if o.LeafValidity == 0 {
-		o.LeafValidity = defaultValidity
+	if o.Validity == 0 {
+		o.Validity = defaultValidity
 	}
-	if o.CAValidity == 0 {
-		o.CAValidity = o.LeafValidity
-	}
-	if o.LeafValidity < 0 || o.CAValidity < o.LeafValidity {
-		return o, fmt.Errorf("leaf validity %s and CA validity %s do not fit; neither may be negative, nor the CA's the shorter one",
-			o.LeafValidity, o.CAValidity)
+	if o.Validity < 0 || o.RenewAfter < 0 {
+		return o, fmt.Errorf("validity %s and renewal after %s do not fit; neither may be negative", o.Validity, o.RenewAfter)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -107,7 +105,7 @@ func SelfSigned(opts Options) (PEM, error) {
 	ca := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "seccompgate CA"},
 		NotBefore:             now.Add(-clockSkew),
-		NotAfter:              now.Add(opts.CAValidity),
+		NotAfter:              now.Add(opts.Validity),
 		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
@@ -130,7 +128,7 @@ func SelfSigned(opts Options) (PEM, error) {
 		DNSNames:              opts.DNSNames,
 		IPAddresses:           opts.IPs,
 		NotBefore:             now.Add(-clockSkew),
-		NotAfter:              now.Add(opts.LeafValidity),
+		NotAfter:              now.Add(opts.Validity),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,

@@ -16,7 +16,7 @@ import (
 )
 
 func TestSelfSigned(t *testing.T) {
-	p := selfSigned(t, Options{DNSNames: []string{"a.example", "b.example"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, CAValidity: 400 * day, Now: at(start)})
+	p := selfSigned(t, Options{DNSNames: []string{"a.example", "b.example"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, Validity: 400 * day, Now: at(start)})
 	leaf := parse(t, p)
 	cas, err := parseCertificates(p.CA)
 	must(t, err)
@@ -48,7 +48,7 @@ func TestSelfSigned(t *testing.T) {
 	}
 	if d := cmp.Diff(properties{
 		Subject: "CN=a.example", Issuer: "CN=seccompgate CA", DNSNames: []string{"a.example", "b.example"}, IPs: "127.0.0.1",
-		NotBefore: start.Add(-time.Hour), NotAfter: start.Add(365 * day),
+		NotBefore: start.Add(-time.Hour), NotAfter: start.Add(400 * day),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, P256: true,
 	}, of(leaf)); d != "" {
 		t.Errorf("leaf (-want +got):\n%s", d)
@@ -102,20 +102,20 @@ func TestSelfSignedRefusesOptions(t *testing.T) {
 			`common name "` + strings.Repeat("n", 65) + `" has 65 bytes; use at most 64`,
 		},
 		{
-			"CA does not last",
-			Options{DNSNames: []string{"a"}, LeafValidity: 2 * time.Hour, CAValidity: time.Hour},
-			"leaf validity 2h0m0s and CA validity 1h0m0s do not fit; neither may be negative, nor the CA's the shorter one",
+			"negative validity",
+			Options{DNSNames: []string{"a"}, Validity: -time.Hour},
+			"validity -1h0m0s and renewal after 0s do not fit; neither may be negative",
 		},
 		{
-			"negative",
-			Options{DNSNames: []string{"a"}, LeafValidity: -time.Hour},
-			"leaf validity -1h0m0s and CA validity -1h0m0s do not fit; neither may be negative, nor the CA's the shorter one",
+			"negative age",
+			Options{DNSNames: []string{"a"}, RenewAfter: -time.Hour},
+			"validity 8760h0m0s and renewal after -1h0m0s do not fit; neither may be negative",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := SelfSigned(tc.opts)
 			wantError(t, err, tc.want)
-			_, _, err = Ensure(nil, tc.opts)
+			_, _, err = Stage(nil, nil, tc.opts)
 			wantError(t, err, tc.want)
 			wantError(t, Check(nil, tc.opts), tc.want)
 			_, err = WriteFiles(t.TempDir(), tc.opts)

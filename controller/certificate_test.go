@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr/testr"
@@ -21,6 +23,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/certs"
@@ -33,6 +36,9 @@ const (
 	namespace    = "seccompgate"
 	secretName   = "seccomp-webhook-tls"
 	registration = "seccompgate"
+
+	day  = 24 * time.Hour
+	year = 365 * day
 )
 
 // start is when the certificates of these tests are made.
@@ -49,6 +55,7 @@ func newCertificate(t *testing.T, client kubernetes.Interface, now time.Time) *C
 			Secret:       v1alpha1.ObjectName{Namespace: namespace, Name: secretName},
 			Service:      v1alpha1.ObjectName{Namespace: namespace, Name: "seccomp-webhook"},
 			Registration: registration,
+			Validity:     metav1.Duration{Duration: year},
 		},
 		Now: func() time.Time { return now },
 		Log: testr.New(t),
@@ -58,10 +65,11 @@ func newCertificate(t *testing.T, client kubernetes.Interface, now time.Time) *C
 // existing is a Secret whose certificate was made at a time.
 func existing(t *testing.T, made time.Time) *corev1.Secret {
 	t.Helper()
-	data, _, err := certs.Ensure(nil, certs.Options{DNSNames: names(), Now: func() time.Time { return made }})
+	data, _, err := certs.Stage(nil, nil, certs.Options{DNSNames: names(), Now: func() time.Time { return made }})
 	if err != nil {
 		t.Fatal(err)
 	}
+	data = certs.Promote(data)
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secretName, Namespace: namespace}, Type: corev1.SecretTypeTLS, Data: data}
 }
 
@@ -102,6 +110,29 @@ func registered() (*admissionregistrationv1.ValidatingWebhookConfiguration, *adm
 func newClient(more ...runtime.Object) *fake.Clientset {
 	validating, mutating := registered()
 	return fake.NewClientset(append(more, validating, mutating)...)
+}
+
+// wipe empties every CA bundle.
+func wipe(t *testing.T, client kubernetes.Interface) {
+	t.Helper()
+	api := client.AdmissionregistrationV1()
+	validating, mutating := registered()
+	if _, err := api.ValidatingWebhookConfigurations().Update(t.Context(), validating, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.MutatingWebhookConfigurations().Update(t.Context(), mutating, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// secretData returns what the Secret holds.
+func secretData(t *testing.T, client kubernetes.Interface) map[string][]byte {
+	t.Helper()
+	secret, err := client.CoreV1().Secrets(namespace).Get(t.Context(), secretName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Data
 }
 
 // secretOf returns the Secret, whose certificate must be good at that time.
@@ -154,9 +185,9 @@ func writes(client *fake.Clientset) (out []string) {
 	return out
 }
 
-func TestEnsureMakesWhatIsMissingAndThenNothing(t *testing.T) {
+func TestOnceMakesWhatIsMissingAndThenNothing(t *testing.T) {
 	client := newClient()
-	if err := newCertificate(t, client, start).Ensure(t.Context()); err != nil {
+	if err := newCertificate(t, client, start).Once(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	secret := secretOf(t, client, start)
@@ -169,7 +200,7 @@ func TestEnsureMakesWhatIsMissingAndThenNothing(t *testing.T) {
 		t.Errorf("writes (-want +got):\n%s", d)
 	}
 	client.ClearActions()
-	if err := newCertificate(t, client, start.Add(24*time.Hour)).Ensure(t.Context()); err != nil {
+	if err := newCertificate(t, client, start.Add(24*time.Hour)).Once(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff([]string(nil), writes(client)); d != "" {
@@ -177,31 +208,268 @@ func TestEnsureMakesWhatIsMissingAndThenNothing(t *testing.T) {
 	}
 }
 
-func TestEnsureRenews(t *testing.T) {
-	before := existing(t, start)
-	before.Labels = map[string]string{"kept": "yes"}
-	client := newClient(before.DeepCopy())
-	now := start.Add(300 * 24 * time.Hour)
-	if err := newCertificate(t, client, now).Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	secret := secretOf(t, client, now)
-	if bytes.Equal(secret.Data[certs.CertificateFile], before.Data[certs.CertificateFile]) {
-		t.Error("the certificate is the one before")
-	}
-	if d := cmp.Diff(before.ObjectMeta.Labels, secret.ObjectMeta.Labels); d != "" {
-		t.Errorf("labels (-want +got):\n%s", d)
-	}
-	bundle := secret.Data[certs.CAFile]
-	if !bytes.HasSuffix(bundle, before.Data[certs.CAFile]) {
-		t.Error("the bundle lacks the CA of the certificate that replicas still serve")
-	}
-	wantBundle(t, client, bundle)
+// TestRotation goes through a year: what is written, in which order, and when.
+func TestRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const (
+			renewal = year / 3 * 2
+			settles = 30 * time.Second
+		)
+		client := newClient()
+		c := newCertificate(t, client, time.Time{})
+		c.Now = nil
+		begin := time.Now()
+		// pass reconciles at an age of the first certificate and returns what was written.
+		pass := func(age time.Duration) []string {
+			t.Helper()
+			time.Sleep(time.Until(begin.Add(age)))
+			client.ClearActions()
+			result, err := c.Reconcile(t.Context(), reconcile.Request{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if after := result.RequeueAfter; after <= 0 || after > time.Minute {
+				t.Errorf("at an age of %s the next look is after %s", age, after)
+			}
+			return writes(client)
+		}
+		bundles := []string{"update validatingwebhookconfigurations", "update mutatingwebhookconfigurations"}
+		secret := []string{"update secrets"}
+		served := func() string {
+			data := secretData(t, client)
+			return string(data[certs.CertificateFile])
+		}
+
+		if d := cmp.Diff(append([]string{"create secrets"}, bundles...), pass(0)); d != "" {
+			t.Errorf("first pass (-want +got):\n%s", d)
+		}
+		first := secretData(t, client)
+		wantBundle(t, client, first[certs.CAFile])
+		if d := cmp.Diff([]string(nil), pass(renewal-time.Second)); d != "" {
+			t.Errorf("before two thirds (-want +got):\n%s", d)
+		}
+
+		if d := cmp.Diff(slices.Concat(secret, bundles), pass(renewal)); d != "" {
+			t.Errorf("at two thirds (-want +got):\n%s", d)
+		}
+		both := secretData(t, client)[certs.CAFile]
+		if !bytes.HasSuffix(both, first[certs.CAFile]) || len(both) == len(first[certs.CAFile]) {
+			t.Errorf("the bundle is not the new CA and the one before: %s", both)
+		}
+		wantBundle(t, client, both)
+		if d := cmp.Diff([]string(nil), pass(renewal+settles-time.Second)); d != "" || served() != string(first[certs.CertificateFile]) {
+			t.Errorf("before the bundle has settled (-want +got):\n%s", d)
+		}
+
+		if d := cmp.Diff(secret, pass(renewal+settles)); d != "" || served() == string(first[certs.CertificateFile]) {
+			t.Errorf("when the bundle has settled (-want +got):\n%s", d)
+		}
+		wantBundle(t, client, both)
+
+		if d := cmp.Diff([]string(nil), pass(year)); d != "" {
+			t.Errorf("at the end of the first certificate (-want +got):\n%s", d)
+		}
+		if d := cmp.Diff(slices.Concat(secret, bundles), pass(year+time.Second)); d != "" {
+			t.Errorf("after its end (-want +got):\n%s", d)
+		}
+		alone := secretData(t, client)[certs.CAFile]
+		if !bytes.HasPrefix(both, alone) || len(alone) == len(both) {
+			t.Errorf("the bundle is not the new CA alone: %s", alone)
+		}
+		wantBundle(t, client, alone)
+	})
 }
 
-// TestEnsureAcceptsAnothersCertificate: another Job was faster, between our reading and
+// TestSettlingBeginsAnew: the time begins again when a webhook turns out not to have had
+// the bundle, and for a controller that has not seen it.
+func TestSettlingBeginsAnew(t *testing.T) {
+	for name, disturb := range map[string]func(*testing.T, *fake.Clientset, *Certificate){
+		"wiped": func(t *testing.T, client *fake.Clientset, c *Certificate) { wipe(t, client) },
+		"no API server": func(t *testing.T, client *fake.Clientset, c *Certificate) {
+			once := true
+			client.PrependReactor("get", "mutatingwebhookconfigurations", func(clienttesting.Action) (bool, runtime.Object, error) {
+				defer func() { once = false }()
+				return once, nil, errors.New("connection refused")
+			})
+			if _, err := c.Reconcile(t.Context(), reconcile.Request{}); err == nil {
+				t.Error("no API server is no error")
+			}
+		},
+		"another leader": func(t *testing.T, client *fake.Clientset, c *Certificate) {
+			c.settling, c.since = nil, time.Time{}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := newClient(existing(t, time.Now().Add(-300*day)))
+				c := newCertificate(t, client, time.Time{})
+				c.Now = nil
+				pass := func() {
+					t.Helper()
+					if _, err := c.Reconcile(t.Context(), reconcile.Request{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				pass()
+				time.Sleep(29 * time.Second)
+				disturb(t, client, c)
+				pass()
+				time.Sleep(29 * time.Second)
+				pass()
+				if !certs.Staged(secretData(t, client)) {
+					t.Error("the next certificate is served 29 seconds after the disturbance")
+				}
+				time.Sleep(time.Second)
+				pass()
+				if certs.Staged(secretData(t, client)) {
+					t.Error("the next certificate is not served 30 seconds after the disturbance")
+				}
+				secretOf(t, client, time.Now())
+			})
+		})
+	}
+}
+
+// TestServesOnlyWhatIsTrusted: another controller stages a certificate of its own when the
+// one before could be served; nobody trusts its CA yet.
+func TestServesOnlyWhatIsTrusted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := existing(t, time.Now().Add(-300*day))
+		client := newClient(old.DeepCopy())
+		c := newCertificate(t, client, time.Time{})
+		c.Now = nil
+		if _, err := c.Reconcile(t.Context(), reconcile.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		theirs := old.DeepCopy()
+		var err error
+		if theirs.Data, _, err = certs.Stage(old.Data, nil, c.options()); err != nil {
+			t.Fatal(err)
+		}
+		client.PrependReactor("get", "mutatingwebhookconfigurations", func(clienttesting.Action) (bool, runtime.Object, error) {
+			if err := client.Tracker().Update(corev1.SchemeGroupVersion.WithResource("secrets"), theirs, namespace); err != nil {
+				t.Error(err)
+			}
+			return false, nil, nil
+		})
+		if _, err := c.Reconcile(t.Context(), reconcile.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(theirs.Data, secretData(t, client)); d != "" {
+			t.Errorf("their Secret is changed (-theirs +got):\n%s", d)
+		}
+	})
+}
+
+// TestOnceWaits: the command ends when the new certificate is served.
+func TestOnceWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := existing(t, time.Now().Add(-300*day))
+		before.Labels = map[string]string{"kept": "yes"}
+		client := newClient(before.DeepCopy())
+		begin := time.Now()
+		c := newCertificate(t, client, time.Time{})
+		c.Now = nil
+		if err := c.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took != 30*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		secret := secretOf(t, client, time.Now())
+		if bytes.Equal(secret.Data[certs.CertificateFile], before.Data[certs.CertificateFile]) || certs.Staged(secret.Data) {
+			t.Error("the certificate is the one before")
+		}
+		if d := cmp.Diff(before.ObjectMeta.Labels, secret.ObjectMeta.Labels); d != "" {
+			t.Errorf("labels (-want +got):\n%s", d)
+		}
+	})
+}
+
+// TestSecretIsDeleted: replicas go on serving what they have read, and stay trusted.
+func TestSecretIsDeleted(t *testing.T) {
+	before := existing(t, start)
+	client := newClient(before)
+	c := newCertificate(t, client, start)
+	if err := c.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.CoreV1().Secrets(namespace).Delete(t.Context(), secretName, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Reconcile(t.Context(), reconcile.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	data := secretData(t, client)
+	if !certs.Staged(data) || len(data[certs.CertificateFile]) > 0 {
+		t.Error("the new certificate is served before its CA is trusted")
+	}
+	if !bytes.HasSuffix(data[certs.CAFile], before.Data[certs.CAFile]) {
+		t.Error("the bundle lacks the CA of the certificate that replicas still serve")
+	}
+	wantBundle(t, client, data[certs.CAFile])
+}
+
+// TestBundleIsWiped: it is written again, and nothing else.
+func TestBundleIsWiped(t *testing.T) {
+	client := newClient(existing(t, start))
+	c := newCertificate(t, client, start)
+	if err := c.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wipe(t, client)
+	client.ClearActions()
+	if _, err := c.Reconcile(t.Context(), reconcile.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"update validatingwebhookconfigurations", "update mutatingwebhookconfigurations"}, writes(client)); d != "" {
+		t.Errorf("writes (-want +got):\n%s", d)
+	}
+	wantBundle(t, client, secretData(t, client)[certs.CAFile])
+}
+
+// TestRegistrationIsMissing: a configuration that does not exist is an error, and keeps no
+// certificate from being renewed.
+func TestRegistrationIsMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient(existing(t, time.Now().Add(-300*day)))
+		group := admissionregistrationv1.SchemeGroupVersion
+		if err := client.Tracker().Delete(group.WithResource("mutatingwebhookconfigurations"), "", registration); err != nil {
+			t.Fatal(err)
+		}
+		c := newCertificate(t, client, time.Time{})
+		c.Now = nil
+		for range 2 {
+			if _, err := c.Reconcile(t.Context(), reconcile.Request{}); err == nil {
+				t.Error("a missing configuration is no error")
+			}
+			time.Sleep(time.Minute)
+		}
+		if secret := secretOf(t, client, time.Now()); certs.Staged(secret.Data) || c.Ensured() {
+			t.Errorf("staged: %v, ensured: %v; want neither", certs.Staged(secret.Data), c.Ensured())
+		}
+	})
+}
+
+func TestExpiry(t *testing.T) {
+	client := newClient()
+	c := newCertificate(t, client, start)
+	if leaf, ca := c.Expiry(); !leaf.IsZero() || !ca.IsZero() || c.Ensured() {
+		t.Errorf("before the first look: %s, %s, ensured: %v", leaf, ca, c.Ensured())
+	}
+	if err := c.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	leaf, ca := c.Expiry()
+	if d := cmp.Diff([]time.Time{start.Add(year), start.Add(year)}, []time.Time{leaf, ca}); d != "" || !c.Ensured() {
+		t.Errorf("ensured: %v, expiry (-want +got):\n%s", c.Ensured(), d)
+	}
+}
+
+// TestOnceAcceptsAnothersCertificate: another controller was faster, between our reading and
 // our writing.
-func TestEnsureAcceptsAnothersCertificate(t *testing.T) {
+func TestOnceAcceptsAnothersCertificate(t *testing.T) {
 	secrets := corev1.SchemeGroupVersion.WithResource("secrets")
 	for _, tc := range []struct {
 		name   string
@@ -215,7 +483,7 @@ func TestEnsureAcceptsAnothersCertificate(t *testing.T) {
 			wants: []string{"create secrets"},
 		},
 		{
-			name: "renewed", before: []runtime.Object{existing(t, start.Add(-300*24*time.Hour))}, verb: "update",
+			name: "renewed", before: []runtime.Object{existing(t, start.Add(-300*day))}, verb: "update",
 			answer: apierrors.NewConflict(secrets.GroupResource(), secretName, errors.New("the object has been modified")),
 			wants:  []string{"update secrets"},
 		},
@@ -240,7 +508,7 @@ func TestEnsureAcceptsAnothersCertificate(t *testing.T) {
 				}
 				return true, nil, tc.answer
 			})
-			if err := newCertificate(t, client, start).Ensure(t.Context()); err != nil {
+			if err := newCertificate(t, client, start).Once(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if d := cmp.Diff(theirs.Data, secretOf(t, client, start).Data); d != "" {
@@ -286,7 +554,7 @@ func TestInjectKeepsWhatOthersChange(t *testing.T) {
 			return true, nil, apierrors.NewConflict(gvr.GroupResource(), registration, errors.New("the object has been modified"))
 		})
 	}
-	if err := newCertificate(t, client, start).Ensure(t.Context()); err != nil {
+	if err := newCertificate(t, client, start).Once(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if conflicts != 2 {
@@ -311,7 +579,7 @@ func TestInjectKeepsWhatOthersChange(t *testing.T) {
 	}
 }
 
-func TestEnsureSaysWhatIsWrong(t *testing.T) {
+func TestOnceSaysWhatIsWrong(t *testing.T) {
 	group := admissionregistrationv1.SchemeGroupVersion
 	const kept = "Operation cannot be fulfilled on %s: the object has been modified"
 	// always answers a verb on a resource.
@@ -386,7 +654,7 @@ func TestEnsureSaysWhatIsWrong(t *testing.T) {
 			if tc.change != nil {
 				tc.change(c)
 			}
-			err := c.Ensure(t.Context())
+			err := c.Once(t.Context())
 			if err == nil || err.Error() != tc.want {
 				t.Errorf("error:\n got %v\nwant %s", err, tc.want)
 			}
@@ -402,7 +670,7 @@ func TestInjectGoesOnWithTheOtherConfiguration(t *testing.T) {
 	if err := api.ValidatingWebhookConfigurations().Delete(context.Background(), registration, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := newCertificate(t, client, start).Ensure(t.Context()); err == nil {
+	if err := newCertificate(t, client, start).Once(t.Context()); err == nil {
 		t.Error("that the validating configuration is missing is no error")
 	}
 	mutating, err := api.MutatingWebhookConfigurations().Get(t.Context(), registration, metav1.GetOptions{})

@@ -105,6 +105,7 @@ func setBundle(ctx context.Context, t *testing.T, bundle []byte) (before []byte)
 // TestReadinessNeedsBundle: no replica gets requests before the API server can trust it.
 func TestReadinessNeedsBundle(t *testing.T) {
 	useNodes(t)
+	withoutController(t)
 	for _, tc := range []struct {
 		name   string
 		bundle []byte
@@ -148,6 +149,7 @@ func TestReadinessNeedsBundle(t *testing.T) {
 // stay ready: taking them all away would make nothing better.
 func TestUntrustedCertificate(t *testing.T) {
 	useNodes(t)
+	withoutController(t)
 	shared.namespace(t, "tls-enforce", map[string]string{enforceLabel: "baseline"})
 	shared.namespace(t, "tls-warn", map[string]string{warnLabel: "baseline"})
 	ours := newAuthority(t, "ours")

@@ -82,7 +82,7 @@ func (s *suite) install(ctx context.Context, o cluster.Overlay) error {
 
 // uninstall deletes an overlay, as the README says.
 func (s *suite) uninstall(ctx context.Context, o cluster.Overlay) error {
-	err := s.webhook.Stop()
+	err := errors.Join(s.webhook.Stop(), s.StopControllers())
 	_, deleted := s.MustKubectl(ctx, "", "delete", "-k", filepath.Join(s.root, "manifests", "overlays", string(o)))
 	return errors.Join(err, deleted)
 }
@@ -95,7 +95,7 @@ func (s *suite) switchTo(ctx context.Context, o cluster.Overlay) error {
 	if _, err := s.MustKubectl(ctx, "", "delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", registration, "--ignore-not-found"); err != nil {
 		return err
 	}
-	if _, err := s.MustKubectl(ctx, "", "delete", "jobs", "--all", "-n", ownNamespace); err != nil {
+	if err := s.StopControllers(); err != nil {
 		return err
 	}
 	return s.install(ctx, o)
@@ -112,6 +112,19 @@ func (s *suite) withOverlay(t *testing.T, o cluster.Overlay) {
 	if err := s.switchTo(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// withoutController keeps the controller from putting right what the test puts wrong.
+func withoutController(t *testing.T) {
+	t.Helper()
+	if err := shared.StopControllers(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shared.StartControllers(context.Background(), ownNamespace, "seccomp-webhook"); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // useNodes makes the cluster's nodes, and what is known of them, those of

@@ -20,7 +20,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -35,6 +34,8 @@ import (
 const (
 	ownNamespace = "seccompgate"
 	webhookName  = "seccomp-webhook"
+	// controllerName is of what the overlays bring that make their own certificate.
+	controllerName = "seccomp-controller"
 )
 
 // overlays are the directories under overlays/; there must be no other.
@@ -242,14 +243,15 @@ func TestObjects(t *testing.T) {
 		"MutatingWebhookConfiguration seccompgate",
 		"ValidatingWebhookConfiguration seccompgate",
 	}
-	job := []string{
+	controller := []string{
 		"ServiceAccount seccompgate/seccomp-controller",
 		"Role seccompgate/seccomp-controller",
 		"ClusterRole seccompgate-controller",
 		"RoleBinding seccompgate/seccomp-controller",
 		"ClusterRoleBinding seccompgate-controller",
 		"ConfigMap seccompgate/seccomp-controller",
-		"Job seccompgate/seccomp-controller",
+		"Deployment seccompgate/seccomp-controller",
+		"PodDisruptionBudget seccompgate/seccomp-controller",
 	}
 	certificate := []string{
 		"Certificate seccompgate/seccomp-webhook",
@@ -274,10 +276,10 @@ func TestObjects(t *testing.T) {
 		in   install
 		more []string
 	}{
-		{build(t, "self-signed"), job},
+		{build(t, "self-signed"), controller},
 		{build(t, "cert-manager"), certificate},
-		{build(t, "cluster-wide"), job},
-		{build(t, "audit-only"), job},
+		{build(t, "cluster-wide"), controller},
+		{build(t, "audit-only"), controller},
 		{build(t, "cert-manager", components()...), append(added, certificate...)},
 	} {
 		t.Run(tc.in.name, func(t *testing.T) {
@@ -313,8 +315,8 @@ func TestEverythingIsOurs(t *testing.T) {
 		}
 		for name, template := range templates(in) {
 			want := map[string]string{
-				webhookName:          "seccompgate/seccomp-webhook:v0.1.0",
-				"seccomp-controller": "seccompgate/seccomp-controller:v0.1.0",
+				webhookName:    "seccompgate/seccomp-webhook:v0.1.0",
+				controllerName: "seccompgate/seccomp-controller:v0.1.0",
 			}[name]
 			if got := template.Spec.Containers[0].Image; got != want {
 				t.Errorf("%s: image of %s is %s, want %s", in.name, name, got, want)
@@ -328,9 +330,6 @@ func templates(in install) map[string]*corev1.PodTemplateSpec {
 	found := make(map[string]*corev1.PodTemplateSpec)
 	for _, d := range all[*appsv1.Deployment](in) {
 		found[d.Name] = &d.Spec.Template
-	}
-	for _, j := range all[*batchv1.Job](in) {
-		found[j.Name] = &j.Spec.Template
 	}
 	return found
 }

@@ -11,11 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	psaapi "k8s.io/pod-security-admission/api"
@@ -78,30 +78,39 @@ func TestPodsAreRestricted(t *testing.T) {
 // TestAvailability: no roll-out, drain or lost node takes all replicas.
 func TestAvailability(t *testing.T) {
 	for _, in := range combinations(t) {
-		d := one[*appsv1.Deployment](t, in, webhookName)
-		pod := d.Spec.Template.Spec
-		if *d.Spec.Replicas != 3 || pod.PriorityClassName != "system-cluster-critical" {
-			t.Errorf("%s: %d replicas of priority %q, want 3 of system-cluster-critical", in.name, *d.Spec.Replicas, pod.PriorityClassName)
-		}
-		own := labels.Set(d.Spec.Template.Labels)
-		b := one[*policyv1.PodDisruptionBudget](t, in, webhookName)
-		if !labels.SelectorFromSet(b.Spec.Selector.MatchLabels).Matches(own) || b.Spec.MinAvailable.IntValue() != 2 {
-			t.Errorf("%s: the disruption budget keeps %v of %v, want 2 of ours", in.name, b.Spec.MinAvailable, b.Spec.Selector)
-		}
-		if len(pod.TopologySpreadConstraints) != 1 {
-			t.Fatalf("%s: %d topology spread constraints, want 1", in.name, len(pod.TopologySpreadConstraints))
-		}
-		s := pod.TopologySpreadConstraints[0]
-		if s.TopologyKey != corev1.LabelHostname || s.MaxSkew != 1 || !labels.SelectorFromSet(s.LabelSelector.MatchLabels).Matches(own) {
-			t.Errorf("%s: replicas are not spread over nodes: %v", in.name, s)
+		for _, d := range all[*appsv1.Deployment](in) {
+			replicas, keep := int32(3), 2
+			if d.Name == controllerName {
+				replicas, keep = 2, 1
+			}
+			pod := d.Spec.Template.Spec
+			if *d.Spec.Replicas != replicas || pod.PriorityClassName != "system-cluster-critical" {
+				t.Errorf("%s: %d replicas of %s of priority %q, want %d of system-cluster-critical", in.name, *d.Spec.Replicas, d.Name, pod.PriorityClassName, replicas)
+			}
+			own := labels.Set(d.Spec.Template.Labels)
+			if !labels.SelectorFromSet(d.Spec.Selector.MatchLabels).Matches(own) {
+				t.Errorf("%s: %s selects %v", in.name, d.Name, d.Spec.Selector)
+			}
+			b := one[*policyv1.PodDisruptionBudget](t, in, d.Name)
+			if !labels.SelectorFromSet(b.Spec.Selector.MatchLabels).Matches(own) || b.Spec.MinAvailable.IntValue() != keep {
+				t.Errorf("%s: the disruption budget keeps %v of %v, want %d of %s", in.name, b.Spec.MinAvailable, b.Spec.Selector, keep, d.Name)
+			}
+			if len(pod.TopologySpreadConstraints) != 1 {
+				t.Fatalf("%s: %d topology spread constraints of %s, want 1", in.name, len(pod.TopologySpreadConstraints), d.Name)
+			}
+			s := pod.TopologySpreadConstraints[0]
+			if s.TopologyKey != corev1.LabelHostname || s.MaxSkew != 1 || !labels.SelectorFromSet(s.LabelSelector.MatchLabels).Matches(own) {
+				t.Errorf("%s: replicas of %s are not spread over nodes: %v", in.name, d.Name, s)
+			}
 		}
 		if strings.Contains(in.name, "host-network") {
+			d := one[*appsv1.Deployment](t, in, webhookName)
 			// A node has each port once: on three nodes a fourth pod would wait for ever.
 			if r := d.Spec.Strategy.RollingUpdate; r == nil || r.MaxSurge.IntValue() != 0 || r.MaxUnavailable.IntValue() != 1 {
 				t.Errorf("%s: a roll-out wants a port that is taken: %v", in.name, d.Spec.Strategy)
 			}
-			if pod.DNSPolicy != corev1.DNSClusterFirstWithHostNet {
-				t.Errorf("%s: DNS policy is %q", in.name, pod.DNSPolicy)
+			if p := d.Spec.Template.Spec.DNSPolicy; p != corev1.DNSClusterFirstWithHostNet {
+				t.Errorf("%s: DNS policy is %q", in.name, p)
 			}
 		}
 	}
@@ -248,12 +257,13 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestJob: the Job makes the certificate of the service for the registrations, as Secret
-// that the webhook mounts.
-func TestJob(t *testing.T) {
+// TestController: it makes the certificate of the service for the registrations, as the
+// Secret that the webhook mounts. Another replica is ready to go on, and the probes reach
+// the one port.
+func TestController(t *testing.T) {
 	for _, overlay := range []string{"self-signed", "cluster-wide", "audit-only"} {
 		in := build(t, overlay)
-		c, err := v1alpha1.LoadControllerConfig([]byte(one[*corev1.ConfigMap](t, in, "seccomp-controller").Data["config.yaml"]), overlay)
+		c, err := v1alpha1.LoadControllerConfig([]byte(one[*corev1.ConfigMap](t, in, controllerName).Data["config.yaml"]), overlay)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,16 +271,25 @@ func TestJob(t *testing.T) {
 			Secret:       v1alpha1.ObjectName{Namespace: ownNamespace, Name: "seccomp-webhook-tls"},
 			Service:      v1alpha1.ObjectName{Namespace: ownNamespace, Name: webhookName},
 			Registration: "seccompgate",
+			Validity:     metav1.Duration{Duration: v1alpha1.DefaultCertificateValidity},
+			RenewAfter:   metav1.Duration{Duration: v1alpha1.DefaultCertificateValidity / 3 * 2},
 		}
 		if d := cmp.Diff(want, c.Certificate); d != "" {
 			t.Errorf("%s (-want +got):\n%s", overlay, d)
 		}
-		j := one[*batchv1.Job](t, in, "seccomp-controller")
-		if !slices.Contains(j.Spec.Template.Spec.Containers[0].Args, "--once") {
-			t.Errorf("%s: the job does not end", overlay)
+		container := one[*appsv1.Deployment](t, in, controllerName).Spec.Template.Spec.Containers[0]
+		if d := cmp.Diff([]string{"--config=/etc/seccompgate/config/config.yaml", "--bind-address=$(POD_IP)"}, container.Args); d != "" {
+			t.Errorf("%s: arguments (-want +got):\n%s", overlay, d)
 		}
-		if j.Spec.TTLSecondsAfterFinished == nil {
-			t.Errorf("%s: the job stays, and a job cannot be changed: the next version could not be applied", overlay)
+		// The program's default.
+		if d := cmp.Diff([]corev1.ContainerPort{{Name: "http", ContainerPort: 8080}}, container.Ports); d != "" {
+			t.Errorf("%s: ports (-want +got):\n%s", overlay, d)
+		}
+		for path, probe := range map[string]*corev1.Probe{"/readyz": container.ReadinessProbe, "/healthz": container.LivenessProbe} {
+			get := &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("http"), Scheme: corev1.URISchemeHTTP}
+			if d := cmp.Diff(get, probe.HTTPGet); d != "" {
+				t.Errorf("%s: probe (-want +got):\n%s", overlay, d)
+			}
 		}
 	}
 }

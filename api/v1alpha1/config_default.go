@@ -5,6 +5,7 @@ package v1alpha1
 import (
 	"cmp"
 	"runtime"
+	"time"
 )
 
 // Default sets what is not set.
@@ -20,9 +21,16 @@ func (c *WebhookConfig) Default() {
 	c.Limits.RememberedDecisions = cmp.Or(c.Limits.RememberedDecisions, new(DefaultRememberedDecisions))
 }
 
-// Default sets what is not set: nothing, for a certificate is made only where the file
-// says so.
-func (c *ControllerConfig) Default() {}
+// Default sets what is not set. A certificate is made only where the file says so.
+func (c *ControllerConfig) Default() {
+	if s := c.Certificate; s != nil {
+		s.Validity.Duration = cmp.Or(s.Validity.Duration, DefaultCertificateValidity)
+		s.RenewAfter.Duration = cmp.Or(s.RenewAfter.Duration, s.latestRenewal())
+	}
+}
+
+// latestRenewal leaves a third of the validity.
+func (s *SelfSignedCertificate) latestRenewal() time.Duration { return s.Validity.Duration / 3 * 2 }
 
 // Default sets what is not set.
 func (c *AgentConfig) Default() {

@@ -120,6 +120,7 @@ func TestLoadConfigProblems(t *testing.T) {
 	}
 	const agentHead = "apiVersion: seccompgate.io/v1alpha1\nkind: AgentConfig\n"
 	const controllerHead = "apiVersion: seccompgate.io/v1alpha1\nkind: ControllerConfig\n"
+	const selfSigned = "certificate:\n  secret: {namespace: a, name: b}\n  service: {namespace: a, name: c}\n  registration: d\n"
 	for _, tc := range []struct {
 		name string
 		load func([]byte, string) error
@@ -161,21 +162,29 @@ certificate:
   secret: {namespace: seccompgate, name: seccomp-webhook-tls}
   service: {namespace: seccompgate, name: seccomp-webhook}
   registration: seccompgate
+  validity: 720h
+  renewAfter: 480h
 `, ""},
 		{"controller: every problem at once", controller, controllerHead + `
 certificate:
   secret: {namespace: Seccompgate, name: seccomp_webhook}
   service: {name: 1-webhook}
   validity: 1y
+  renewAfter: 0.5s
+  days: 30
 leaderElection: true
-`, `c.yaml: 7 problems:
-  certificate.validity: Forbidden: unknown key; use secret, service or registration
+`, `c.yaml: 9 problems:
+  certificate.days: Forbidden: unknown key; use secret, service, registration, validity or renewAfter
+  certificate.validity: Invalid value: "1y": write a duration such as "500ms" or "3s"
   leaderElection: Forbidden: unknown key; use kind, apiVersion or certificate
   certificate.secret.namespace: Invalid value: "Seccompgate": is not the name of a Namespace: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
   certificate.secret.name: Invalid value: "seccomp_webhook": is not the name of a Secret: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
   certificate.service.namespace: Required value: write the name of a Namespace
   certificate.service.name: Invalid value: "1-webhook": is not the name of a Service: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')
-  certificate.registration: Required value: write the name of a ValidatingWebhookConfiguration`},
+  certificate.registration: Required value: write the name of a ValidatingWebhookConfiguration
+  certificate.renewAfter: Invalid value: "500ms": use 1s to 5840h0m0s, two thirds of the validity`},
+		{"controller: too short", controller, controllerHead + selfSigned + "  validity: 9s\n", `c.yaml: certificate.validity: Invalid value: "9s": use 10s or more`},
+		{"controller: renewed too late", controller, controllerHead + selfSigned + "  validity: 720h\n  renewAfter: 481h\n", `c.yaml: certificate.renewAfter: Invalid value: "481h0m0s": use 1s to 480h0m0s, two thirds of the validity`},
 
 		{"controller: a value in place of keys", controller, controllerHead + "certificate: self-signed\n", `c.yaml: certificate: Invalid value: "self-signed": write keys and values`},
 
@@ -192,6 +201,32 @@ leaderElection: true
 			}
 			if d := cmp.Diff(tc.want, got); d != "" {
 				t.Errorf("problems (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestLoadControllerConfigDefaults(t *testing.T) {
+	for _, tc := range []struct {
+		name, text           string
+		validity, renewAfter time.Duration
+	}{
+		{"nothing set", "", 8760 * time.Hour, 5840 * time.Hour},
+		{"a validity", "  validity: 720h\n", 720 * time.Hour, 480 * time.Hour},
+		{"both", "  validity: 720h\n  renewAfter: 24h\n", 720 * time.Hour, 24 * time.Hour},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := LoadControllerConfig([]byte("apiVersion: seccompgate.io/v1alpha1\nkind: ControllerConfig\n"+
+				"certificate:\n  secret: {namespace: a, name: b}\n  service: {namespace: a, name: c}\n  registration: d\n"+tc.text), "c.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := &SelfSignedCertificate{
+				Secret: ObjectName{Namespace: "a", Name: "b"}, Service: ObjectName{Namespace: "a", Name: "c"}, Registration: "d",
+				Validity: metav1.Duration{Duration: tc.validity}, RenewAfter: metav1.Duration{Duration: tc.renewAfter},
+			}
+			if d := cmp.Diff(want, got.Certificate); d != "" {
+				t.Errorf("LoadControllerConfig (-want +got):\n%s", d)
 			}
 		})
 	}

@@ -122,7 +122,21 @@ type SelfSignedCertificate struct {
 	// Registration is the name of the ValidatingWebhookConfiguration and of the
 	// MutatingWebhookConfiguration that get the CA bundle.
 	Registration string `json:"registration"`
+	// Validity of a certificate, 10s or more. Defaults to 8760h, a year. Less than an hour
+	// is for trials: kubelets take up to two minutes to bring a new one to the replicas.
+	Validity metav1.Duration `json:"validity,omitempty"`
+	// RenewAfter is the age at which a certificate is renewed, 1s or more. Defaults to two
+	// thirds of its validity; more would leave too little time to notice that a renewal
+	// fails.
+	RenewAfter metav1.Duration `json:"renewAfter,omitempty"`
 }
+
+// Bounds and defaults of SelfSignedCertificate.
+const (
+	MinCertificateValidity     = 10 * time.Second
+	DefaultCertificateValidity = 365 * 24 * time.Hour
+	MinCertificateRenewAfter   = time.Second
+)
 
 // ObjectName names an object in a namespace.
 type ObjectName struct {

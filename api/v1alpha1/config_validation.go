@@ -146,7 +146,14 @@ func (c *ControllerConfig) Validate() field.ErrorList {
 	at := field.NewPath("certificate")
 	errs := validateObjectName(c.Certificate.Secret, "Secret", validation.IsDNS1123Subdomain, at.Child("secret"))
 	errs = append(errs, validateObjectName(c.Certificate.Service, "Service", validation.IsDNS1035Label, at.Child("service"))...)
-	return append(errs, validateName(c.Certificate.Registration, "ValidatingWebhookConfiguration", validation.IsDNS1123Subdomain, at.Child("registration"))...)
+	errs = append(errs, validateName(c.Certificate.Registration, "ValidatingWebhookConfiguration", validation.IsDNS1123Subdomain, at.Child("registration"))...)
+	if d := c.Certificate.Validity.Duration; d < MinCertificateValidity {
+		return append(errs, field.Invalid(at.Child("validity"), d.String(), fmt.Sprintf("use %s or more", MinCertificateValidity)))
+	}
+	if d, latest := c.Certificate.RenewAfter.Duration, c.Certificate.latestRenewal(); d < MinCertificateRenewAfter || d > latest {
+		errs = append(errs, field.Invalid(at.Child("renewAfter"), d.String(), fmt.Sprintf("use %s to %s, two thirds of the validity", MinCertificateRenewAfter, latest)))
+	}
+	return errs
 }
 
 func validateObjectName(o ObjectName, kind string, check func(string) []string, at *field.Path) field.ErrorList {

@@ -17,8 +17,10 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/controller"
@@ -56,32 +58,43 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err := fmt.Fprintln(stdout, "seccomp-controller", version())
 		return err
 	}
-	log := logr.FromSlogHandler(slog.NewJSONHandler(stderr, nil))
+	handler := slog.NewJSONHandler(stderr, nil)
+	log := logr.FromSlogHandler(handler)
+	slog.SetDefault(slog.New(handler)) // the HTTP server's own words are JSON as well
 	klog.SetLogger(log)
+	ctrllog.SetLogger(log)
 	settings, err := o.settings()
 	if err != nil {
 		return badInput{err}
 	}
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil)
+	config, err := loader.ClientConfig()
 	if err != nil {
 		return badInput{fmt.Errorf("find the API server: %w; set KUBECONFIG or run inside a cluster", err)}
 	}
 	config.UserAgent = "seccomp-controller/" + version()
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return fmt.Errorf("make client: %w", err)
+	if o.once {
+		return once(ctx, config, settings, log)
 	}
-	return once(ctx, client, settings, log)
+	namespace, _, err := loader.Namespace()
+	if err != nil {
+		return badInput{fmt.Errorf("find the namespace of the lease: %w", err)}
+	}
+	return o.serve(ctx, config, namespace, settings, log)
 }
 
 // once does what there is to do now.
-func once(ctx context.Context, client kubernetes.Interface, settings *v1alpha1.ControllerConfig, log logr.Logger) error {
+func once(ctx context.Context, config *rest.Config, settings *v1alpha1.ControllerConfig, log logr.Logger) error {
 	if settings.Certificate == nil {
 		log.Info("Nothing to do: the configuration has no certificate")
 		return nil
 	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make client: %w", err)
+	}
 	certificate := controller.Certificate{Client: client, Config: *settings.Certificate, Log: log}
-	return certificate.Ensure(ctx)
+	return certificate.Once(ctx)
 }
 
 // version is what the build says of itself.

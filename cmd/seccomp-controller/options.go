@@ -13,10 +13,11 @@ import (
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
 )
 
-const usage = `seccomp-controller makes the webhook's serving certificate and writes its CA bundle to the
-registered webhooks.
+const usage = `seccomp-controller writes to the cluster what seccompgate keeps there: the webhook's serving
+certificate, and its CA bundle in the registered webhooks. Of several replicas, one works.
 
 Usage:
+  seccomp-controller --config FILE
   seccomp-controller --once --config FILE
 
 Flags:
@@ -24,9 +25,11 @@ Flags:
 
 // options are the command line.
 type options struct {
-	config  string
-	once    bool
-	version bool
+	config      string
+	bindAddress string
+	port        int
+	once        bool
+	version     bool
 }
 
 // parseOptions reads the command line; who asks for help finds it on stdout.
@@ -36,6 +39,8 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.SortFlags = false
 	flags.Usage = func() { fmt.Fprint(stdout, usage, flags.FlagUsages()) }
 	flags.StringVar(&o.config, "config", "", "`FILE` with a ControllerConfig")
+	flags.StringVar(&o.bindAddress, "bind-address", "", "`IP` to listen on (default all)")
+	flags.IntVar(&o.port, "port", 8080, "port `N` to listen on, without TLS: /healthz, /readyz, /metrics")
 	flags.BoolVar(&o.once, "once", false, "do what there is to do, and exit")
 	flags.BoolVar(&o.version, "version", false, "print the version")
 	if err := flags.Parse(args); err != nil {
@@ -51,8 +56,8 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		errs = append(errs, fmt.Errorf("unexpected argument %q; everything is said by flags, see seccomp-controller --help", flags.Arg(0)))
 	}
-	if !o.once {
-		errs = append(errs, errors.New("this version works only with --once, as a Job; run it again to renew the certificate"))
+	if o.port < 1 || o.port > 65535 {
+		errs = append(errs, fmt.Errorf("--port %d: use 1 to 65535", o.port))
 	}
 	if o.config == "" {
 		errs = append(errs, errors.New("--config is missing; name a file with a ControllerConfig"))

@@ -283,9 +283,9 @@ func inventoryMetrics(store *inventory.Store) prometheus.Collector {
 
 func expiryMetric(files *certs.Files) prometheus.Collector {
 	return collector{
-		desc: prometheus.NewDesc("seccompgate_certificate_expiry_timestamp_seconds", "When the served certificate expires, in seconds since 1970.", nil, nil),
+		desc: prometheus.NewDesc("seccompgate_certificate_expiry_timestamp_seconds", "When the served certificate expires, in seconds since 1970.", []string{"certificate"}, nil),
 		collect: func(emit func(float64, ...string)) {
-			emit(float64(files.NotAfter().Unix()))
+			emit(float64(files.NotAfter().Unix()), "leaf")
 		},
 	}
 }

@@ -283,7 +283,7 @@ func TestStandalone(t *testing.T) {
 		`seccompgate_decisions_total{decision="denied",operation="CREATE",resource="pod"} 1`,
 		`seccompgate_injections_total{result="injected"} 1`,
 		`seccompgate_inventory_nodes{state="known"} 0`,
-		"seccompgate_certificate_expiry_timestamp_seconds ",
+		`seccompgate_certificate_expiry_timestamp_seconds{certificate="leaf"} `,
 		`seccompgate_check_failing{check="certificate"} 0`,
 		"go_goroutines ", "process_resident_memory_bytes ",
 	} {

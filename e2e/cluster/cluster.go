@@ -56,15 +56,16 @@ type Cluster struct {
 	Config *rest.Config
 	Client *kubernetes.Clientset
 
-	http     *http.Client
-	mapper   meta.RESTMapper
-	binaries Binaries
-	detached bool
-	octet    int // the second one of the cluster's addresses: 127.<octet>.0.0/16
-	pods     int // local pods so far: each has an address of its own
-	env      *envtest.Environment
-	manager  *Process
-	services []*Service
+	http        *http.Client
+	mapper      meta.RESTMapper
+	binaries    Binaries
+	detached    bool
+	octet       int // the second one of the cluster's addresses: 127.<octet>.0.0/16
+	pods        int // local pods so far: each has an address of its own
+	env         *envtest.Environment
+	manager     *Process
+	services    []*Service
+	controllers []*Pod
 }
 
 // Start builds what is missing and starts a control plane.
@@ -285,6 +286,7 @@ func (c *Cluster) Stop() error {
 	for _, s := range c.services {
 		errs = append(errs, s.Stop())
 	}
+	errs = append(errs, c.StopControllers())
 	if c.manager != nil {
 		errs = append(errs, c.manager.Stop())
 	}

@@ -24,9 +24,8 @@ import (
 type Overlay string
 
 // Install does what the README says: it applies an overlay as it is shipped. Then
-// it does what nodes would do: it runs the Jobs that the overlay holds and one
-// replica of the Deployment behind the registered webhooks, whose Service it
-// returns.
+// it does what nodes would do: it runs one replica of every Deployment, the one behind
+// the registered webhooks last, whose Service it returns.
 func (c *Cluster) Install(ctx context.Context, overlay Overlay) (*Service, error) {
 	s, err := c.install(ctx, overlay)
 	if err != nil {
@@ -47,7 +46,7 @@ func (c *Cluster) install(ctx context.Context, overlay Overlay) (*Service, error
 	if err != nil {
 		return nil, err
 	}
-	if err := c.runJobs(ctx, namespace); err != nil {
+	if err := c.StartControllers(ctx, namespace, name); err != nil {
 		return nil, err
 	}
 	s, err := c.newService(ctx, namespace, name)
@@ -129,22 +128,45 @@ func (c *Cluster) waitRegistered(ctx context.Context) error {
 	return nil
 }
 
-// runJobs runs the Jobs of the namespace to their end.
-func (c *Cluster) runJobs(ctx context.Context, namespace string) error {
-	jobs, err := c.Client.BatchV1().Jobs(namespace).List(ctx, metav1.ListOptions{})
+// StartControllers runs one replica of each Deployment of the namespace that is not behind
+// the Service: what the others wait for.
+func (c *Cluster) StartControllers(ctx context.Context, namespace, service string) error {
+	behind, err := c.Client.CoreV1().Services(namespace).Get(ctx, service, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("list jobs: %w", err)
+		return fmt.Errorf("get service: %w", err)
 	}
-	for _, j := range jobs.Items {
-		pod, err := c.startPod(ctx, namespace, j.Name, j.Spec.Template.Spec)
+	selector := labels.SelectorFromSet(behind.Spec.Selector)
+	deployments, err := c.Client.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list deployments: %w", err)
+	}
+	for _, d := range deployments.Items {
+		if selector.Matches(labels.Set(d.Spec.Template.Labels)) {
+			continue
+		}
+		pod, err := c.startPod(ctx, namespace, d.Name, d.Spec.Template.Spec)
 		if err != nil {
 			return err
 		}
-		if err := pod.WaitSucceeded(ctx); err != nil {
+		c.controllers = append(c.controllers, pod)
+		if err := pod.WaitReady(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Controllers are the running ones.
+func (c *Cluster) Controllers() []*Pod { return c.controllers }
+
+// StopControllers ends them.
+func (c *Cluster) StopControllers() error {
+	var errs []error
+	for _, p := range c.controllers {
+		errs = append(errs, p.Stop())
+	}
+	c.controllers = nil
+	return errors.Join(errs...)
 }
 
 // Service is a Service of ours with its replicas.

@@ -283,18 +283,3 @@ func (p *Pod) WaitReady(ctx context.Context) error {
 	}
 	return nil
 }
-
-// WaitSucceeded waits until the program has ended well, as a Job's should.
-func (p *Pod) WaitSucceeded(ctx context.Context) error {
-	select {
-	case <-p.Exited():
-	case <-time.After(time.Minute):
-		return fmt.Errorf("pod %s/%s still runs after a minute: see %s", p.namespace, p.name, p.Log)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if p.err != nil {
-		return fmt.Errorf("pod %s/%s ended badly: %w\n%s", p.namespace, p.name, p.err, tail(p.Log))
-	}
-	return nil
-}
