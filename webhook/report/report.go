@@ -17,8 +17,8 @@ import (
 // Stdin is the File of what came from standard input.
 const Stdin = "standard input"
 
-// Results of a run, in the order of the input. What JSON leaves out, the formats that
-// other tools read are made of.
+// Results of a run, in the order of the input. What JSON leaves out is for the formats that
+// other tools read.
 type Results struct {
 	Results []Result `json:"results"`
 	// Errors are the inputs of which not everything was judged.
