@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seccompgate/seccompgate/e2e/cluster"
+)
+
+// rotations is how many certificates are renewed under load; one takes some five seconds.
+var rotations = flag.Int("rotations", 12, "certificates that TestCertificateRotation renews")
+
+// TestCertificateRotation renews the certificate again and again under requests that fail
+// when the API server does not trust it: none may fail. What the API server keeps of
+// connections hides much of that, so that new ones are made beside it.
+func TestCertificateRotation(t *testing.T) {
+	useNodes(t)
+	namespace := shared.namespace(t, "rotation", map[string]string{enforceLabel: "baseline"})
+	renewOften(t)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	every := func(interval time.Duration, do func()) {
+		wg.Go(func() {
+			tick := time.NewTicker(interval)
+			defer tick.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+					do()
+				}
+			}
+		})
+	}
+	replica := shared.webhook.Replicas()[0]
+	// What kubelets do within two minutes is done at once.
+	every(100*time.Millisecond, func() {
+		if err := replica.SyncVolumes(ctx); err != nil && ctx.Err() == nil {
+			t.Errorf("bring the certificate to the replica: %v", err)
+		}
+	})
+	var requests, handshakes, failed atomic.Int64
+	fail := func(format string, args ...any) {
+		if ctx.Err() == nil && failed.Add(1) <= 5 {
+			t.Errorf(format, args...)
+		}
+	}
+	pod := parse(t, defaultPod)
+	every(20*time.Millisecond, func() { // 50 a second
+		wg.Go(func() {
+			a, err := shared.Send(ctx, cluster.Request{Object: pod.DeepCopy(), Namespace: namespace, DryRun: true})
+			switch {
+			case err != nil:
+				fail("request: %v", err)
+			case !a.Allowed():
+				fail("request: %s", a.Message)
+			}
+			requests.Add(1)
+		})
+	})
+	served := make(map[string]bool)
+	every(50*time.Millisecond, func() {
+		leaf, err := handshake(ctx, net.JoinHostPort(replica.IP, "9443"))
+		if err != nil {
+			fail("handshake: %v", err)
+			return
+		}
+		handshakes.Add(1)
+		served[leaf.SerialNumber.String()] = true
+		if len(served) > *rotations {
+			cancel()
+		}
+	})
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Minute + time.Duration(*rotations)*15*time.Second):
+		t.Error("the certificate is not renewed any more")
+	}
+	cancel()
+	wg.Wait()
+	t.Logf("%d certificates served; %d requests and %d handshakes, %d failed", len(served), requests.Load(), handshakes.Load(), failed.Load())
+	if requests.Load() < int64(30**rotations) {
+		t.Errorf("%d requests: too few to prove anything", requests.Load())
+	}
+}
+
+// handshake connects as the API server does, which trusts what the registration says now.
+func handshake(ctx context.Context, address string) (*x509.Certificate, error) {
+	config, err := shared.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, registration, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(config.Webhooks[0].ClientConfig.CABundle)
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: "seccomp-webhook.seccompgate.svc"}}
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0], nil
+}
+
+// renewOften has the controller renew the certificate every few seconds.
+func renewOften(t *testing.T) {
+	t.Helper()
+	const name, key = "seccomp-controller", "config.yaml"
+	api := shared.Client.CoreV1().ConfigMaps(ownNamespace)
+	original, err := api.Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func(ctx context.Context, text string) {
+		config, err := api.Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			config.Data[key] = text
+			_, err = api.Update(ctx, config, metav1.UpdateOptions{})
+		}
+		if err == nil {
+			err = shared.StopControllers()
+		}
+		if err == nil {
+			err = shared.StartControllers(ctx, ownNamespace, "seccomp-webhook")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	often := strings.TrimRight(original.Data[key], "\n") + "\n  validity: 40s\n  renewAfter: 3s\n"
+	use(t.Context(), often)
+	t.Cleanup(func() {
+		use(context.Background(), original.Data[key])
+		time.Sleep(30 * time.Second) // until two thirds of the last one's 40 seconds are over
+		shared.eventually(t, "the replica serves the certificate of a year", func() (bool, string) {
+			if err := shared.webhook.Replicas()[0].SyncVolumes(context.Background()); err != nil {
+				return false, err.Error()
+			}
+			leaf, err := handshake(context.Background(), net.JoinHostPort(shared.webhook.Replicas()[0].IP, "9443"))
+			if err != nil {
+				return false, err.Error()
+			}
+			return time.Until(leaf.NotAfter) > time.Hour, fmt.Sprint("it ends at ", leaf.NotAfter)
+		})
+	})
+}
+
+// TestBundleRestored: somebody wipes what the API server trusts.
+func TestBundleRestored(t *testing.T) {
+	useNodes(t)
+	namespace := shared.namespace(t, "wiped", map[string]string{enforceLabel: "baseline"})
+	before := setBundle(t.Context(), t, nil)
+	wiped := time.Now()
+	shared.eventually(t, "the CA bundle is back in every webhook", func() (bool, string) {
+		config, err := shared.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), registration, metav1.GetOptions{})
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, w := range config.Webhooks {
+			if string(w.ClientConfig.CABundle) != string(before) {
+				return false, w.Name + " has another"
+			}
+		}
+		return true, ""
+	})
+	took := time.Since(wiped)
+	t.Logf("back after %s", took.Round(time.Millisecond))
+	if took > 10*time.Second {
+		t.Errorf("it took %s, want at most 10s", took)
+	}
+	shared.eventuallySays(t, namespace, unconfinedPod, unconfinedDenial)
+}
