@@ -183,9 +183,11 @@ func (o Options) load(data map[string][]byte, certificate, key string) (*x509.Ce
 	return pair.Leaf, nil
 }
 
-// good says whether a certificate could be served now and is not due either.
+// good says whether a certificate could be served now and for long enough. RenewAfter does
+// not count: one that waits must not be made anew before its turn comes.
 func (o Options) good(data map[string][]byte, certificate, key string) bool {
 	leaf, err := o.load(data, certificate, key)
+	o.RenewAfter = 0
 	return err == nil && !o.due(leaf)
 }
 

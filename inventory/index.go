@@ -13,6 +13,7 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
+	"github.com/seccompgate/seccompgate/seccomp"
 )
 
 const (
@@ -264,7 +265,7 @@ func (f *ProfileFacts) addAnalysis(c *file, first bool) {
 	if c.permissive && !f.Permissive {
 		f.Permissive, f.DefaultAction = true, c.defaultAction
 	}
-	f.Grade = max(f.Grade, c.grade) // grades are letters, A is the best
+	f.Grade = string(seccomp.Worse(seccomp.Grade(f.Grade), seccomp.Grade(c.grade)))
 	f.Dangerous = union(f.Dangerous, c.dangerous, strings.Compare)
 	f.Architectures = commonArchitectures(f.Architectures, c.architectures)
 	f.BeyondDefault = union(f.BeyondDefault, c.beyondDefault, compareBeyondDefault)

@@ -310,12 +310,12 @@ func TestProfile(t *testing.T) {
 				Nodes: nodesNamed("a1", "a2"),
 				SeccompNodes: []*v1alpha1.SeccompNode{
 					reports("a1", analysed("x.json", "1", v1alpha1.ProfileAnalysis{
-						DefaultAction: "SCMP_ACT_ERRNO", Grade: "A", Dangerous: []string{"bpf"}, Architectures: []v1alpha1.Arch{"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"},
+						DefaultAction: "SCMP_ACT_ERRNO", Grade: "tight", Dangerous: []string{"bpf"}, Architectures: []v1alpha1.Arch{"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"},
 						BeyondDefault:  []v1alpha1.BeyondDefault{{Syscall: "mount", UnlessCapability: []string{"CAP_SYS_ADMIN"}}},
 						MissingToStart: []v1alpha1.MissingToStart{{Runtime: "runc", Syscalls: []string{"execve"}}},
 					})),
 					reports("a2", analysed("x.json", "2", v1alpha1.ProfileAnalysis{
-						DefaultAction: "SCMP_ACT_ALLOW", Grade: "C", Permissive: true, Dangerous: []string{"acct", "bpf"}, Architectures: []v1alpha1.Arch{"SCMP_ARCH_X86_64"},
+						DefaultAction: "SCMP_ACT_ALLOW", Grade: "weaker", Permissive: true, Dangerous: []string{"acct", "bpf"}, Architectures: []v1alpha1.Arch{"SCMP_ARCH_X86_64"},
 						BeyondDefault:  []v1alpha1.BeyondDefault{{Syscall: "bpf"}, {Syscall: "mount", UnlessCapability: []string{"CAP_SYS_ADMIN"}}},
 						MissingToStart: []v1alpha1.MissingToStart{{Runtime: "runc", NoNewPrivileges: true, Syscalls: []string{"prctl"}}},
 					})),
@@ -324,7 +324,7 @@ func TestProfile(t *testing.T) {
 			path: "x.json",
 			want: ProfileFacts{
 				Valid: true, Digests: []string{digest("1"), digest("2")},
-				DefaultAction: "SCMP_ACT_ALLOW", Grade: "C", Permissive: true, Dangerous: []string{"acct", "bpf"}, Architectures: []string{"SCMP_ARCH_X86_64"},
+				DefaultAction: "SCMP_ACT_ALLOW", Grade: "weaker", Permissive: true, Dangerous: []string{"acct", "bpf"}, Architectures: []string{"SCMP_ARCH_X86_64"},
 				BeyondDefault: []v1alpha1.BeyondDefault{{Syscall: "bpf"}, {Syscall: "mount", UnlessCapability: []string{"CAP_SYS_ADMIN"}}},
 				MissingToStart: []v1alpha1.MissingToStart{
 					{Runtime: "runc", Syscalls: []string{"execve"}}, {Runtime: "runc", NoNewPrivileges: true, Syscalls: []string{"prctl"}},

@@ -27,7 +27,7 @@ Certificate seccompgate-ca:
   commonName: seccompgate CA
   secretName: seccompgate-ca
   duration: 87600h
-  privateKey: {algorithm: ECDSA, size: 256}
+  privateKey: {algorithm: ECDSA, size: 256, rotationPolicy: Never}
   issuerRef: {kind: Issuer, name: seccompgate-self-signed}
 Issuer seccompgate-ca:
   ca: {secretName: seccompgate-ca}

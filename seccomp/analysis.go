@@ -28,6 +28,22 @@ const (
 	GradeNone Grade = "none"
 )
 
+// Worse returns the worse of two grades. One that is not known here, of a newer agent,
+// counts as the worst.
+func Worse(a, b Grade) Grade {
+	grades := []Grade{GradeTight, GradeDefault, GradeWeaker, GradeBlockList, GradeNone}
+	rank := func(g Grade) int {
+		if i := slices.Index(grades, g); i >= 0 {
+			return i
+		}
+		return len(grades)
+	}
+	if rank(b) > rank(a) {
+		return b
+	}
+	return a
+}
+
 // Analysis is what a profile means on nodes of one architecture.
 type Analysis struct {
 	DefaultAction specs.LinuxSeccompAction

@@ -227,6 +227,22 @@ func TestParseDialectRefuses(t *testing.T) {
 	}
 }
 
+func TestWorse(t *testing.T) {
+	for _, tc := range []struct{ a, b, want Grade }{
+		{GradeTight, GradeNone, GradeNone},
+		{GradeBlockList, GradeWeaker, GradeBlockList},
+		{GradeDefault, GradeDefault, GradeDefault},
+		{GradeNone, "of tomorrow", "of tomorrow"},
+	} {
+		if got := Worse(tc.a, tc.b); got != tc.want {
+			t.Errorf("of %s and %s: %s, want %s", tc.a, tc.b, got, tc.want)
+		}
+		if got := Worse(tc.b, tc.a); got != tc.want {
+			t.Errorf("of %s and %s: %s, want %s", tc.b, tc.a, got, tc.want)
+		}
+	}
+}
+
 func BenchmarkAnalyze(b *testing.B) {
 	p, err := DefaultProfile(specs.ArchX86_64, []string{"CAP_SYS_ADMIN"})
 	if err != nil {

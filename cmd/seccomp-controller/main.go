@@ -73,6 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return badInput{fmt.Errorf("find the API server: %w; set KUBECONFIG or run inside a cluster", err)}
 	}
 	config.UserAgent = "seccomp-controller/" + version()
+	config.QPS = -1 // the API server shares itself out
 	if o.once {
 		return once(ctx, config, settings, log)
 	}

@@ -37,7 +37,7 @@ func podInput(in *policies.Input, w Workload, c *choice, fresh func(*Container) 
 		// The pod is older than the container that is judged, and cannot be changed: what
 		// it is at fault for itself must not keep its debuggers out.
 		in.Pod.Profile = policies.Declared{Field: in.Pod.Profile.Field}
-		in.Annotations = nil
+		in.Annotations, in.RuntimeClass = nil, ""
 	}
 
 	lists := s.lists()

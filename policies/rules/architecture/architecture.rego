@@ -15,6 +15,8 @@
 #   remediation: Make a profile for each architecture, or restrict the pod to nodes of those that the profile lists.
 package seccompgate.rules.architecture
 
+import data.seccompgate.lib.lists
+
 deny contains finding if {
 	some path, facts in input.profiles
 	facts.architectures != []
@@ -30,7 +32,7 @@ deny contains finding if {
 		"field": container.declared.field,
 		"message": sprintf(
 			"container %q: profile %q lists %s and not %s, which nodes that the pod may use have; make one for each, or restrict the pod",
-			[container.name, container.profile.localhostProfile, concat(", ", facts.architectures), concat(", ", missing)],
+			[container.name, container.profile.localhostProfile, lists.shorten(facts.architectures, 3), lists.shorten(missing, 3)],
 		),
 	}
 }

@@ -13,6 +13,12 @@ test_not_listed if {
 	}}
 }
 
+test_long_lists if {
+	pod := object.union(_pod(["a", "b", "c", "d", "e"]), {"nodes": {"architectures": ["v", "w", "x", "y"]}})
+	some finding in architecture.deny with input as pod
+	finding.message == "container \"app\": profile \"app.json\" lists a, b, c and 2 more and not v, w, x and 1 more, which nodes that the pod may use have; make one for each, or restrict the pod"
+}
+
 test_listed if {
 	architecture.deny == set() with input as _pod(["SCMP_ARCH_AARCH64", "SCMP_ARCH_X86_64"])
 }

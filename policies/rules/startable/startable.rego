@@ -15,6 +15,8 @@
 #   remediation: Allow the calls in the profile, or set allowPrivilegeEscalation false if that is enough.
 package seccompgate.rules.startable
 
+import data.seccompgate.lib.lists
+
 deny contains finding if {
 	some path, facts in input.profiles
 	facts.missingToStart != []
@@ -23,28 +25,36 @@ deny contains finding if {
 	input.os != "windows"
 	some container in input.containers
 	container.profile.localhostProfile == path
-	some lacking in facts.missingToStart
-	lacking.noNewPrivileges != container.allowPrivilegeEscalation
-	lacking.syscalls != []
-	_used(lacking.runtime)
+	some runtime in _runtimes
+	calls := _blocked(facts, runtime, container.allowPrivilegeEscalation)
+	count(calls) > 0
 	finding := {
 		"container": container.name,
 		"field": container.declared.field,
 		"message": sprintf(
-			"container %q: %s cannot start a container under profile %q, which blocks %s; allow them",
-			[container.name, _name(lacking.runtime), container.profile.localhostProfile, _list(lacking.syscalls)],
+			"container %q: %s cannot start a container under profile %q, which blocks %s; allow them%s",
+			[container.name, _name(runtime), container.profile.localhostProfile, lists.shorten(sort(calls), 5), _way_out(facts, runtime, container.allowPrivilegeEscalation)],
 		),
 	}
 }
 
-_used(runtime) if runtime in input.nodes.runtimes
+# Nodes with different contents report a set for each. The kubelet sets no_new_privs where
+# privileges may not escalate.
+_blocked(facts, runtime, escalation) := {call |
+	some lacking in facts.missingToStart
+	lacking.runtime == runtime
+	lacking.noNewPrivileges != escalation
+	some call in lacking.syscalls
+}
 
-_used("any") if input.nodes.runtimes == []
+_runtimes := input.nodes.runtimes if input.nodes.runtimes != []
+
+_runtimes := ["any"] if input.nodes.runtimes == []
 
 _name(runtime) := runtime if runtime != "any"
 
 _name("any") := "even the least demanding runtime"
 
-_list(calls) := concat(", ", calls) if count(calls) <= 5
+default _way_out(_, _, _) := ""
 
-_list(calls) := sprintf("%s and %d more", [concat(", ", array.slice(calls, 0, 5)), count(calls) - 5]) if count(calls) > 5
+_way_out(facts, runtime, true) := ", or set allowPrivilegeEscalation false" if count(_blocked(facts, runtime, false)) == 0
