@@ -100,6 +100,7 @@ func tenants(t *testing.T, namespaces ...string) map[string]*kubernetes.Clientse
 		if err != nil {
 			t.Fatalf("create RoleBinding: %v", err)
 		}
+		shared.waitAllowed(t, userSubject("owner"), n, rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}})
 	}
 	return map[string]*kubernetes.Clientset{"manager": shared.as(t, "manager"), "owner": shared.as(t, "owner")}
 }
