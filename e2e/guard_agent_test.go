@@ -248,32 +248,33 @@ func TestGuardRowA6AgentRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	review, err := client.AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(), &authorizationv1.SelfSubjectRulesReview{
-		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: ownNamespace},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, rule := range review.Status.ResourceRules {
-		// Every account may ask who it is and what it may do, and whom to trust.
-		if slices.ContainsFunc(rule.APIGroups, func(g string) bool {
-			return slices.Contains([]string{"authorization.k8s.io", "authentication.k8s.io", "certificates.k8s.io"}, g)
-		}) {
-			continue
-		}
-		got = append(got, fmt.Sprint(rule.Verbs, rule.APIGroups, rule.Resources))
-	}
-	slices.Sort(got)
 	want := []string{
 		"[get create update patch] [seccompgate.io] [seccompnodes]",
 		"[get create] [seccompgate.io] [profilesets]",
 		"[get list watch] [] [nodes]",
 		"[get list watch] [seccompgate.io] [localhostprofiles]",
 	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("rights (-want +got):\n%s", d)
-	}
+	shared.eventually(t, "the agent has its rights and no others", func() (bool, string) {
+		review, err := client.AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(), &authorizationv1.SelfSubjectRulesReview{
+			Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: ownNamespace},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, rule := range review.Status.ResourceRules {
+			// Every account may ask who it is and what it may do, and whom to trust.
+			if slices.ContainsFunc(rule.APIGroups, func(g string) bool {
+				return slices.Contains([]string{"authorization.k8s.io", "authentication.k8s.io", "certificates.k8s.io"}, g)
+			}) {
+				continue
+			}
+			got = append(got, fmt.Sprint(rule.Verbs, rule.APIGroups, rule.Resources))
+		}
+		slices.Sort(got)
+		d := cmp.Diff(want, got)
+		return d == "", "rights (-want +got):\n" + d
+	})
 }
 
 // nodeObjects are all SeccompNodes by name.

@@ -100,6 +100,7 @@ func tenants(t *testing.T, namespaces ...string) map[string]*kubernetes.Clientse
 		if err != nil {
 			t.Fatalf("create RoleBinding: %v", err)
 		}
+		shared.waitAllowed(t, userSubject("owner"), n, rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}})
 	}
 	return map[string]*kubernetes.Clientset{"manager": shared.as(t, "manager"), "owner": shared.as(t, "owner")}
 }
@@ -150,19 +151,21 @@ func TestGuardRow44LabelsOfNamespaces(t *testing.T) {
 		t.Errorf("in the end the labels are %v, want %v", got.Labels, want)
 	}
 	// A patch is an update.
-	for patchType, patch := range map[types.PatchType]string{
-		types.JSONPatchType:           `[{"op": "remove", "path": "/metadata/labels/seccompgate.io~1enforce"}]`,
-		types.MergePatchType:          `{"metadata": {"labels": {"seccompgate.io/enforce": null}}}`,
-		types.StrategicMergePatchType: `{"metadata": {"labels": {"$patch": "replace", "seccompgate.io/warn": "strict"}}}`,
-		types.ApplyPatchType:          `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "row-44", "labels": {"seccompgate.io/enforce": "baseline"}}}`,
+	force := true
+	for _, tc := range []struct {
+		name    string
+		kind    types.PatchType
+		patch   string
+		options metav1.PatchOptions
+	}{
+		{"JSON patch", types.JSONPatchType, `[{"op": "remove", "path": "/metadata/labels/seccompgate.io~1enforce"}]`, metav1.PatchOptions{}},
+		{"merge patch", types.MergePatchType, `{"metadata": {"labels": {"seccompgate.io/enforce": null}}}`, metav1.PatchOptions{}},
+		{"merge patch to nothing", types.MergePatchType, `{"metadata": {"labels": {"seccompgate.io/enforce": ""}}}`, metav1.PatchOptions{}},
+		{"strategic merge patch", types.StrategicMergePatchType, `{"metadata": {"labels": {"$patch": "replace", "seccompgate.io/warn": "strict"}}}`, metav1.PatchOptions{}},
+		{"apply", types.ApplyPatchType, `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "row-44", "labels": {"seccompgate.io/enforce": "baseline"}}}`, metav1.PatchOptions{FieldManager: "e2e", Force: &force}},
 	} {
-		options := metav1.PatchOptions{}
-		if patchType == types.ApplyPatchType {
-			force := true
-			options = metav1.PatchOptions{FieldManager: "e2e", Force: &force}
-		}
-		_, err := people["manager"].CoreV1().Namespaces().Patch(t.Context(), namespace, patchType, []byte(patch), options)
-		wantRefused(t, string(patchType), err, labelRefusal(namespace, enforceLabel))
+		_, err := people["manager"].CoreV1().Namespaces().Patch(t.Context(), namespace, tc.kind, []byte(tc.patch), tc.options)
+		wantRefused(t, tc.name, err, labelRefusal(namespace, enforceLabel))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -105,7 +106,8 @@ func (s *suite) grant(t *testing.T, subject rbacv1.Subject, rules ...rbacv1.Poli
 	})
 }
 
-// bind gives somebody a ClusterRole that there is.
+// bind gives somebody a ClusterRole that there is, and waits until they have its rights:
+// the API server reads bindings through a cache.
 func (s *suite) bind(t *testing.T, subject rbacv1.Subject, role string) {
 	t.Helper()
 	binding, err := s.Client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
@@ -120,6 +122,32 @@ func (s *suite) bind(t *testing.T, subject rbacv1.Subject, role string) {
 		if err := s.Client.RbacV1().ClusterRoleBindings().Delete(context.Background(), binding.Name, metav1.DeleteOptions{}); err != nil {
 			t.Errorf("delete ClusterRoleBinding: %v", err)
 		}
+	})
+	r, err := s.Client.RbacV1().ClusterRoles().Get(t.Context(), role, metav1.GetOptions{})
+	if err != nil {
+		t.Fatalf("get ClusterRole: %v", err)
+	}
+	s.waitAllowed(t, subject, "", r.Rules[0])
+}
+
+// waitAllowed waits until somebody has a right, in a namespace or, if that is empty,
+// everywhere.
+func (s *suite) waitAllowed(t *testing.T, subject rbacv1.Subject, namespace string, rule rbacv1.PolicyRule) {
+	t.Helper()
+	user := subject.Name
+	if subject.Kind == rbacv1.ServiceAccountKind {
+		user = "system:serviceaccount:" + subject.Namespace + ":" + subject.Name
+	}
+	attributes := &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: rule.Verbs[0], Group: rule.APIGroups[0]}
+	attributes.Resource, attributes.Subresource, _ = strings.Cut(rule.Resources[0], "/")
+	if len(rule.ResourceNames) > 0 {
+		attributes.Name = rule.ResourceNames[0]
+	}
+	s.eventually(t, user+" has their rights", func() (bool, string) {
+		review, err := s.Client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: attributes},
+		}, metav1.CreateOptions{})
+		return err == nil && review.Status.Allowed, fmt.Sprint(attributes, err)
 	})
 }
 
