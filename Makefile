@@ -11,7 +11,7 @@ FUZZTIME ?= 60s
 BENCHTIME ?= 1s
 BENCH ?= .
 COMPARISONS ?= 100000
-GENERATED := api/v1alpha1/zz_generated.deepcopy.go manifests/base/crd policies/schema docs/rules.md README.md
+GENERATED := api/v1alpha1/zz_generated.deepcopy.go manifests/base/crd manifests/static policies/schema docs/rules.md README.md
 
 ##@ Use
 
@@ -76,6 +76,7 @@ fmt: ## format Go and Rego
 generate: ## write everything that is generated
 	$(TOOL) controller-gen object crd:crdVersions=v1 paths=./api/... output:crd:dir=manifests/base/crd
 	go test ./policies -run Current -update >/dev/null
+	go test ./manifests -run TestGuardRow58Files -update >/dev/null
 
 .PHONY: verify
 verify: ## fail when something generated is not what generate writes

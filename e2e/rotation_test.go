@@ -20,8 +20,8 @@ import (
 	"github.com/seccompgate/seccompgate/e2e/cluster"
 )
 
-// rotations is how many certificates are renewed under load; one takes some five seconds.
-var rotations = flag.Int("rotations", 12, "certificates that TestCertificateRotation renews")
+// rotations is how many certificates are renewed under load; one takes a second or two.
+var rotations = flag.Int("rotations", 100, "certificates that TestCertificateRotation renews")
 
 // TestCertificateRotation renews the certificate again and again under requests that fail
 // when the API server does not trust it: none may fail. What the API server keeps of
@@ -89,7 +89,7 @@ func TestCertificateRotation(t *testing.T) {
 	})
 	select {
 	case <-ctx.Done():
-	case <-time.After(time.Minute + time.Duration(*rotations)*15*time.Second):
+	case <-time.After(time.Minute + time.Duration(*rotations)*6*time.Second):
 		t.Error("the certificate is not renewed any more")
 	}
 	cancel()
@@ -142,11 +142,11 @@ func renewOften(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	often := strings.TrimRight(original.Data[key], "\n") + "\n  validity: 40s\n  renewAfter: 3s\n"
+	often := strings.TrimRight(original.Data[key], "\n") + "\n  validity: 20s\n  renewAfter: 1s\n"
 	use(t.Context(), often)
 	t.Cleanup(func() {
 		use(context.Background(), original.Data[key])
-		time.Sleep(30 * time.Second) // until two thirds of the last one's 40 seconds are over
+		time.Sleep(15 * time.Second) // until two thirds of the last one's 20 seconds are over
 		shared.eventually(t, "the replica serves the certificate of a year", func() (bool, string) {
 			if err := shared.webhook.Replicas()[0].SyncVolumes(context.Background()); err != nil {
 				return false, err.Error()
