@@ -140,6 +140,24 @@ func NextChange(data map[string][]byte, opts Options) time.Time {
 	return next
 }
 
+// Covers says that every certificate of a bundle is in another one, too.
+func Covers(all, some []byte) bool {
+	have, err := parseCertificates(all)
+	if err != nil {
+		return false
+	}
+	want, err := parseCertificates(some)
+	if err != nil {
+		return false
+	}
+	for _, ca := range want {
+		if !slices.ContainsFunc(have, ca.Equal) {
+			return false
+		}
+	}
+	return true
+}
+
 // Expiry is when the certificate that is served ends, and when the CA does that signed it;
 // zero for one that is not there.
 func Expiry(data map[string][]byte) (leaf, ca time.Time) {

@@ -333,3 +333,23 @@ func parsed(t *testing.T, text []byte) []*x509.Certificate {
 	must(t, err)
 	return cas
 }
+
+func TestCovers(t *testing.T) {
+	one, two := selfSigned(t, serviceOptions()).CA, selfSigned(t, serviceOptions()).CA
+	both := append(append([]byte{}, one...), two...)
+	for _, tc := range []struct {
+		name      string
+		all, some []byte
+		want      bool
+	}{
+		{"the same", both, both, true},
+		{"less", both, two, true},
+		{"more", one, both, false},
+		{"another", one, two, false},
+		{"what cannot be read", one, []byte("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"), false},
+	} {
+		if got := Covers(tc.all, tc.some); got != tc.want {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}

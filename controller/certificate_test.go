@@ -330,6 +330,41 @@ func TestSettlingBeginsAnew(t *testing.T) {
 	}
 }
 
+// TestCAsThatLeaveDoNotDelay: a CA expires while the next certificate waits, which is no
+// reason to wait anew.
+func TestCAsThatLeaveDoNotDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret := existing(t, time.Now().Add(-300*day))
+		leaving := existing(t, time.Now().Add(-year+10*time.Second)).Data[certs.CAFile]
+		secret.Data[certs.CAFile] = slices.Concat(secret.Data[certs.CAFile], leaving)
+		client := newClient(secret)
+		c := newCertificate(t, client, time.Time{})
+		c.Now = nil
+		pass := func() {
+			t.Helper()
+			if _, err := c.Reconcile(t.Context(), reconcile.Request{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass()
+		if bundle := secretData(t, client)[certs.CAFile]; !bytes.Contains(bundle, bytes.TrimSpace(leaving)) {
+			t.Fatal("the CA has left before it expired")
+		}
+		time.Sleep(15 * time.Second)
+		pass()
+		bundle := secretData(t, client)[certs.CAFile]
+		if bytes.Contains(bundle, bytes.TrimSpace(leaving)) || !certs.Staged(secretData(t, client)) {
+			t.Fatal("the CA is still there, or nothing waits")
+		}
+		wantBundle(t, client, bundle)
+		time.Sleep(15 * time.Second)
+		pass()
+		if certs.Staged(secretData(t, client)) {
+			t.Error("the next certificate is not served 30 seconds after its CA has come")
+		}
+	})
+}
+
 // TestServesOnlyWhatIsTrusted: another controller stages a certificate of its own when the
 // one before could be served; nobody trusts its CA yet.
 func TestServesOnlyWhatIsTrusted(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 	"github.com/seccompgate/seccompgate/e2e/cluster"
 )
 
-// rotations is how many certificates are renewed under load; one takes a second or two.
-var rotations = flag.Int("rotations", 100, "certificates that TestCertificateRotation renews")
+// rotations is how many certificates are renewed under load; one takes some three seconds.
+var rotations = flag.Int("rotations", 40, "certificates that TestCertificateRotation renews")
 
 // TestCertificateRotation renews the certificate again and again under requests that fail
 // when the API server does not trust it: none may fail. What the API server keeps of
@@ -88,7 +88,7 @@ func TestCertificateRotation(t *testing.T) {
 	})
 	select {
 	case <-ctx.Done():
-	case <-time.After(time.Minute + time.Duration(*rotations)*6*time.Second):
+	case <-time.After(time.Minute + time.Duration(*rotations)*10*time.Second):
 		t.Error("the certificate is not renewed any more")
 	}
 	cancel()
@@ -138,7 +138,7 @@ func renewOften(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	config.Data[key] = strings.TrimRight(config.Data[key], "\n") + "\n  validity: 20s\n  renewAfter: 1s\n"
+	config.Data[key] = strings.TrimRight(config.Data[key], "\n") + "\n  validity: 40s\n  renewAfter: 1s\n"
 	if _, err := api.Update(t.Context(), config, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}

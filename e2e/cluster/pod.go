@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -161,12 +162,31 @@ func (p *Pod) SyncVolumes(ctx context.Context) error {
 	return nil
 }
 
+// holds says that a directory has these files and no others: then the kubelet does not
+// touch it.
+func holds(dir string, files map[string][]byte) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != len(files) {
+		return false
+	}
+	for _, e := range entries {
+		content, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if want, ok := files[e.Name()]; err != nil || !ok || !bytes.Equal(content, want) {
+			return false
+		}
+	}
+	return true
+}
+
 // project makes dir hold files the way the kubelet does it: every file is a link
 // into ..data, which is itself a link that is replaced in one step. Programs that
 // watch their certificate have to notice exactly this.
 func project(dir string, files map[string][]byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make directory: %w", err)
+	}
+	if holds(filepath.Join(dir, "..data"), files) {
+		return nil
 	}
 	version, err := os.MkdirTemp(dir, "..version_")
 	if err != nil {
