@@ -54,7 +54,7 @@ test-e2e: ## the tests on a real API server (builds Kubernetes once: some 15 min
 test-oracle: ## compare the semantics of profiles with runc and libseccomp (COMPARISONS=1000000 for long)
 	@if pkg-config --exists libseccomp || [ -n "$${CI:-}" ]; then \
 		go -C e2e/oracle vet -tags libseccomp,seccomp ./... && \
-		go -C e2e/oracle test -tags libseccomp,seccomp -count=1 -v . -comparisons $(COMPARISONS) 2>/dev/null; \
+		go -C e2e/oracle test -tags libseccomp,seccomp -count=1 -v . -comparisons $(COMPARISONS); \
 	else echo "not compared with libseccomp: install libseccomp-dev and pkg-config"; fi
 
 .PHONY: lint
