@@ -117,15 +117,14 @@ func (c *Certificate) ensure(ctx context.Context) (after time.Duration, staged b
 	// When a CA leaves because it has expired, those that stay have been there all the
 	// time: waiting anew for each that leaves could have no end.
 	if !bytes.Equal(c.settling, bundle) && certs.Covers(c.settling, bundle) {
-		if changed, _, err := c.inject(ctx, c.settling); err != nil || changed {
-			c.settling = nil // not all the time
-		}
-		if c.settling != nil {
+		changed, _, err := c.inject(ctx, c.settling)
+		if err == nil && !changed { // all the time indeed
+			_, _, err = c.inject(ctx, bundle)
 			c.settling = bundle
-			if _, _, err := c.inject(ctx, bundle); err != nil {
-				c.settling = nil
-				return 0, false, err
-			}
+		}
+		if err != nil {
+			c.settling = nil
+			return 0, false, err
 		}
 	}
 	changed, missing, err := c.inject(ctx, bundle)

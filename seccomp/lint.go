@@ -4,6 +4,7 @@ package seccomp
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -145,14 +146,10 @@ func (l *linter) rules() {
 			l.add(SeverityWarning, "alternatives", key, "compares an argument more than once, so that each of its conditions alone is enough", "write ranges by one comparison, or make several rules")
 		}
 	}
-	for arch, af := range l.filter.archs {
-		if arch != l.native {
-			continue
-		}
-		for _, name := range sortedNames(af.calls) {
-			if c := af.calls[name]; !c.settled && !c.simple() {
-				l.add(SeverityWarning, "conditions", "", fmt.Sprintf("several rules have conditions on %s that libseccomp (2.5.4 was seen) may compile to something else", name), "let them compare one argument, by SCMP_CMP_EQ alone")
-			}
+	calls := l.filter.archs[l.native].calls
+	for _, name := range slices.Sorted(maps.Keys(calls)) {
+		if c := calls[name]; !c.settled && !c.simple() {
+			l.add(SeverityWarning, "conditions", "", fmt.Sprintf("several rules have conditions on %s that libseccomp (2.5.4 was seen) may compile to something else", name), "let them compare one argument, by SCMP_CMP_EQ alone")
 		}
 	}
 }
@@ -214,15 +211,6 @@ var elsewhere = sync.OnceValue(func() []string {
 func exists(a specs.Arch, name string) bool {
 	_, ok := SyscallNumber(a, name)
 	return ok
-}
-
-func sortedNames(calls map[string]*chain) []string {
-	names := make([]string, 0, len(calls))
-	for name := range calls {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // some is a list of names that fits a line.

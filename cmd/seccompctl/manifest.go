@@ -94,21 +94,27 @@ func readsOnce(names ...string) error {
 
 // readFile reads the text of a file of manifests.
 func readFile(name string, stdin io.Reader) ([]byte, error) {
+	return readInput("manifests", name, maxFile, "split it", stdin)
+}
+
+// readInput reads a file or standard input to its end; what says for messages what it is,
+// and remedy what to do about one with more than most bytes.
+func readInput(what, name string, most int64, remedy string, stdin io.Reader) ([]byte, error) {
 	in := stdin
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
-			return nil, fmt.Errorf("read manifests: %w; name a readable file, or - for standard input", err)
+			return nil, fmt.Errorf("read %s: %w; name a readable file, or - for standard input", what, err)
 		}
 		defer file.Close() //nolint:errcheck // nothing was written
 		in = file
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(in, most+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read manifests %s: %w", displayName(name), err)
-	case len(data) > maxFile:
-		return nil, fmt.Errorf("%s: more than %d MiB; split it", displayName(name), maxFile>>20)
+		return nil, fmt.Errorf("read %s %s: %w", what, displayName(name), err)
+	case int64(len(data)) > most:
+		return nil, fmt.Errorf("%s: more than %d MiB; %s", displayName(name), most>>20, remedy)
 	}
 	return data, nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"strings"
 
@@ -51,14 +50,19 @@ func (o *profileOptions) addTo(flags *pflag.FlagSet) {
 
 // read is what the flags say.
 func (o *profileOptions) read() (native specs.Arch, asJSON bool, err error) {
-	arch, ok := node.NativeArch(o.arch)
+	if native, err = parseArch(o.arch); err != nil {
+		return "", false, err
+	}
+	format, err := report.ParseFormat(o.output)
+	return native, format == report.JSON, err
+}
+
+func parseArch(text string) (specs.Arch, error) {
+	arch, ok := node.NativeArch(text)
 	if !ok {
-		return "", false, fmt.Errorf("--arch: unknown architecture %q; write it as Go and Kubernetes do, such as amd64 or arm64", o.arch)
+		return "", fmt.Errorf("--arch: unknown architecture %q; write it as Go and Kubernetes do, such as amd64 or arm64", text)
 	}
-	if o.output != string(report.Text) && o.output != string(report.JSON) {
-		return "", false, fmt.Errorf("output %q is not one of text, json", o.output)
-	}
-	return specs.Arch(arch), o.output == string(report.JSON), nil
+	return specs.Arch(arch), nil
 }
 
 // someFiles wants at least one file.
@@ -72,26 +76,9 @@ func someFiles(c *cobra.Command, args []string) error {
 // maxProfileFile bounds what is read: a LocalhostProfile as YAML is longer than its profile.
 const maxProfileFile = 4 << 20
 
-// readProfileFile reads the text of a file, at most so much that the loader can say that
-// it is too long.
+// readProfileFile reads the text of a file, of which the loader takes less.
 func readProfileFile(name string, stdin io.Reader) ([]byte, error) {
-	in := stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("read profile: %w; name a readable file, or - for standard input", err)
-		}
-		defer file.Close() //nolint:errcheck // nothing was written
-		in = file
-	}
-	data, err := io.ReadAll(io.LimitReader(in, maxProfileFile+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read profile %s: %w", displayName(name), err)
-	case len(data) > maxProfileFile:
-		return nil, fmt.Errorf("read profile %s: more than %d MiB", displayName(name), maxProfileFile>>20)
-	}
-	return data, nil
+	return readInput("profile", name, maxProfileFile, "name the file of a profile", stdin)
 }
 
 // readProfile reads a profile, also from the LocalhostProfile that has it.

@@ -25,8 +25,8 @@ import (
 const spoGroup = "security-profiles-operator.x-k8s.io"
 
 type importOptions struct {
-	profileOptions
 	name         string
+	arch         string
 	capabilities []string
 }
 
@@ -64,8 +64,7 @@ type imported struct {
 }
 
 func (o *importOptions) run(s streams, files []string) error {
-	o.output = "text"
-	native, _, err := o.read()
+	native, err := parseArch(o.arch)
 	if err != nil {
 		return err
 	}
@@ -127,7 +126,7 @@ func (o *importOptions) parse(name string, data []byte, native specs.Arch) ([]im
 		}
 		return []imported{{name: own, from: file, profile: p}}, nil
 	}
-	objects, foreign := o.objects(file, data)
+	objects, foreign := objects(file, data)
 	switch {
 	case foreign == nil && len(objects) > 0:
 		return objects, nil
@@ -170,13 +169,14 @@ type spoProfile struct {
 	Spec              struct {
 		v1alpha1.OCIProfile `json:",inline"`
 		BaseProfileName     string `json:"baseProfileName"`
-		Disabled            bool   `json:"disabled"`
 	} `json:"spec"`
-	Items []json.RawMessage `json:"items"`
 }
 
-func (o *importOptions) objects(file string, data []byte) ([]imported, error) {
+// objects reads profiles that are objects. errNoProfile stands for a text that has none,
+// or that is no stream of objects at all.
+func objects(file string, data []byte) ([]imported, error) {
 	var all []imported
+	var bad error // of an object that is a profile
 	add := func(raw []byte) error {
 		var head spoProfile
 		if err := json.Unmarshal(raw, &head); err != nil {
@@ -214,21 +214,24 @@ func (o *importOptions) objects(file string, data []byte) ([]imported, error) {
 		return nil
 	}
 	err := inventory.EachDocument(data, file, func(d inventory.Document) error {
-		var list spoProfile
-		if json.Unmarshal(d.JSON, &list) == nil && len(list.Items) > 0 {
-			for _, item := range list.Items {
-				if err := add(item); err != nil {
-					return err
-				}
-			}
-			return nil
+		items := []json.RawMessage{json.RawMessage(d.JSON)}
+		var list struct {
+			Items []json.RawMessage `json:"items"`
 		}
-		return add(d.JSON)
+		if json.Unmarshal(d.JSON, &list) == nil && len(list.Items) > 0 {
+			items = list.Items
+		}
+		for _, item := range items {
+			if bad = add(item); bad != nil {
+				return bad
+			}
+		}
+		return nil
 	})
 	switch {
-	case err != nil && len(all) == 0 && !strings.HasPrefix(err.Error(), file+": SeccompProfile") && !strings.HasPrefix(err.Error(), file+": LocalhostProfile"):
-		return nil, errNoProfile
-	case err != nil:
+	case bad != nil:
+		return nil, bad
+	case err != nil && len(all) > 0:
 		return nil, err
 	case len(all) == 0:
 		return nil, errNoProfile
