@@ -28,8 +28,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/seccompgate/seccompgate/e2e/cluster"
 )
@@ -98,14 +100,18 @@ func run(ctx context.Context) (err error) {
 	}
 
 	certificate := mkdir(dir, "tls")
-	own, err := start(ctx, "seccompgate", "https://127.0.0.1:18444", "/validate?timeout=3s", filepath.Join(dir, "seccomp-webhook"),
+	memory, err := shippedEnvironment(filepath.Join(root, "manifests", "base", "webhook", "deployment.yaml"))
+	if err != nil {
+		return err
+	}
+	own, err := start(ctx, "seccompgate", "https://127.0.0.1:18444", "/validate?timeout=3s", memory, filepath.Join(dir, "seccomp-webhook"),
 		"--standalone", "--port", "18444", "--cert-dir", certificate, "--inventory", inventory)
 	if err != nil {
 		return err
 	}
 	defer own.stop()
 	// With the same certificate, so that connections cost the same.
-	psa, err := start(ctx, "PSA's webhook", "https://127.0.0.1:18443", "/", filepath.Join(dir, "psa"),
+	psa, err := start(ctx, "PSA's webhook", "https://127.0.0.1:18443", "/", nil, filepath.Join(dir, "psa"),
 		"--kubeconfig", c.Kubeconfig, "--secure-port", "18443", "--bind-address", "127.0.0.1", "--disable-http2-serving",
 		"--tls-cert-file", filepath.Join(certificate, "tls.crt"), "--tls-private-key-file", filepath.Join(certificate, "tls.key"))
 	if err != nil {
@@ -113,6 +119,26 @@ func run(ctx context.Context) (err error) {
 	}
 	defer psa.stop()
 	return compare(ctx, psa, own)
+}
+
+// shippedEnvironment is the environment that the first container of a Deployment is given in
+// plain text. Each server runs as it is shipped; the manifests of the other one set none.
+func shippedEnvironment(file string) ([]string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the shipped Deployment: %w", err)
+	}
+	var deployment appsv1.Deployment
+	if err := yaml.Unmarshal(text, &deployment); err != nil {
+		return nil, fmt.Errorf("read the shipped Deployment: %w", err)
+	}
+	var env []string
+	for _, v := range deployment.Spec.Template.Spec.Containers[0].Env {
+		if v.ValueFrom == nil {
+			env = append(env, v.Name+"="+v.Value)
+		}
+	}
+	return env, nil
 }
 
 func mkdir(parent, name string) string {
@@ -124,9 +150,9 @@ func mkdir(parent, name string) string {
 }
 
 // start runs a server on the first core and waits until it is ready.
-func start(ctx context.Context, name, address, path, program string, args ...string) (*server, error) {
+func start(ctx context.Context, name, address, path string, env []string, program string, args ...string) (*server, error) {
 	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", "0", program}, args...)...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Env = append(append(os.Environ(), env...), "GOMAXPROCS=1")
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
