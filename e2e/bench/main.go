@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench compares the webhook with Pod Security Admission's own webhook server over
-// HTTPS, in one run and with one core for each: requests per second of pods that look to
-// the rules like one before, and of new ones.
+// HTTPS, in one run and with one core for each: requests per second of pods that were sent
+// before, of new ones that have names of their own, and of pods that look to the rules
+// unlike any before, so that no answer is remembered.
 package main
 
 import (
@@ -206,20 +207,16 @@ func compare(ctx context.Context, psa, own *server) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "pods\tserver\trequests/s\tp99\tratio")
 	for _, size := range []int{1, 4} {
-		for _, fresh := range []bool{false, true} {
+		for _, kind := range []kind{seenBefore, newNames, unlikeAny} {
 			results := make(map[*server][]measured)
 			for range *rounds {
 				for _, s := range []*server{psa, own} {
-					m, err := load(ctx, s, size, fresh)
+					m, err := load(ctx, s, size, kind)
 					if err != nil {
 						return err
 					}
 					results[s] = append(results[s], m)
 				}
-			}
-			kind := "seen before"
-			if fresh {
-				kind = "new"
 			}
 			base := median(results[psa])
 			for _, s := range []*server{psa, own} {
@@ -236,12 +233,34 @@ func median(all []measured) measured {
 	return sorted[len(sorted)/2]
 }
 
-// marker is replaced by a number of the same length in pods that are to be new.
-const marker = "worker-000000000"
+// kind of pods that are sent. Each but the first is a text in the pod whose digits are
+// counted up.
+type kind string
+
+const (
+	seenBefore kind = "seen before"
+	newNames   kind = "new"
+	unlikeAny  kind = "unlike any before"
+
+	// container is the name of the first container.
+	container = "worker-000000000"
+	// capability is one that it drops, to no effect.
+	capability = "CAP_000000000"
+)
+
+// digits of the pod that are counted up.
+func (k kind) digits(body []byte) []byte {
+	text := map[kind]string{newNames: container, unlikeAny: capability}[k]
+	if text == "" {
+		return nil
+	}
+	at := bytes.Index(body, []byte(text)) + strings.Index(text, "0")
+	return body[at : at+9]
+}
 
 var serial atomic.Int64
 
-func load(ctx context.Context, s *server, containers int, fresh bool) (measured, error) {
+func load(ctx context.Context, s *server, containers int, kind kind) (measured, error) {
 	body, err := review(containers)
 	if err != nil {
 		return measured{}, err
@@ -281,10 +300,10 @@ func load(ctx context.Context, s *server, containers int, fresh bool) (measured,
 		wg.Go(func() {
 			own := make([]time.Duration, 0, 1<<16)
 			text := slices.Clone(body)
-			at := bytes.Index(text, []byte(marker))
+			digits := kind.digits(text)
 			for time.Now().Before(end) && failed.Load() == nil {
-				if fresh {
-					copy(text[at:], fmt.Sprintf("worker-%09d", serial.Add(1)))
+				if digits != nil {
+					copy(digits, fmt.Sprintf("%09d", serial.Add(1)))
 				}
 				begun := time.Now()
 				if err := send(text); err != nil {
@@ -328,14 +347,14 @@ func review(containers int) ([]byte, error) {
 	}
 	var managed strings.Builder
 	for i := range containers {
-		name := marker
+		name, drop := container, []corev1.Capability{"ALL", capability}
 		if i > 0 {
-			name = fmt.Sprintf("helper-%d", i)
+			name, drop = fmt.Sprintf("helper-%d", i), drop[:1]
 		}
 		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{
 			Name: name, Image: "registry.example/payments/checkout:4.7.1", Args: []string{"--config=/etc/checkout/config.yaml", "--listen=:8080"},
 			Env:             []corev1.EnvVar{{Name: "LOG_LEVEL", Value: "info"}, {Name: "DATABASE_URL", Value: "postgres://checkout.payments.svc.cluster.local:5432/checkout?sslmode=verify-full"}},
-			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
+			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, Capabilities: &corev1.Capabilities{Drop: drop}},
 			VolumeMounts:    []corev1.VolumeMount{{Name: "config", MountPath: "/etc/checkout", ReadOnly: true}},
 		})
 		fmt.Fprintf(&managed, `,"k:{\"name\":\"helper-%d\"}":{".":{},"f:args":{},"f:env":{".":{},"k:{\"name\":\"DATABASE_URL\"}":{".":{},"f:name":{},"f:value":{}}},"f:image":{},"f:imagePullPolicy":{},"f:name":{},"f:resources":{},"f:securityContext":{".":{},"f:allowPrivilegeEscalation":{},"f:capabilities":{".":{},"f:drop":{}},"f:readOnlyRootFilesystem":{}},"f:volumeMounts":{".":{},"k:{\"mountPath\":\"/etc/checkout\"}":{".":{},"f:mountPath":{},"f:name":{},"f:readOnly":{}}}}`, i)
