@@ -38,7 +38,7 @@ func (c Call) isX32() bool { return c.Arch == archX86_64 && c.Number >= x32Bit }
 // Name returns the name of the syscall; ok is false when none is known.
 func (c Call) Name() (name string, ok bool) {
 	arch, ok := c.SpecArch()
-	if !ok || c.Number < 0 {
+	if !ok {
 		return "", false
 	}
 	return seccomp.SyscallName(arch, uint32(c.Number))

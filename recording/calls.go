@@ -28,7 +28,7 @@ func (c *Calls) Add(r *Record) {
 	}
 	c.seen[r.Call] = c.seen[r.Call] || passed(r.Action)
 	if r.Compat {
-		c.compat[r.Arch] = true
+		c.compat[r.Call.Arch] = true
 	}
 }
 

@@ -4,6 +4,7 @@ package recording
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -166,7 +167,7 @@ func TestProfileOfNoName(t *testing.T) {
 func TestBlocked(t *testing.T) {
 	var c Calls
 	for _, r := range []Record{
-		made(archX86_64, 0), made(archX86_64, 1, did(specs.ActErrno)), made(archX86_64, 2, did(specs.ActErrno)), made(archX86_64, 2),
+		made(archX86_64, 0), made(archX86_64, 1, did(specs.ActErrno)), made(archX86_64, 2, did(specs.ActErrno)), made(archX86_64, 2), made(archX86_64, 2, did(specs.ActErrno)),
 		made(archX86_64, 101, did(specs.ActKillProcess)), made(archX86_64, 3, did(specs.ActNotify)), made(archX86_64, 3999, did(specs.ActErrno)),
 	} {
 		c.Add(&r)
@@ -179,20 +180,16 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
-// nginx is a recording of nginx 1.18 of Debian 11, started by runc 1.1.5 under a profile
-// that logs everything, while it served its front page once and ended: of each process the
-// first record of each syscall, as the kernel sent it on Linux 6.18.
-const nginx = "testdata/nginx.log"
-
-// TestTutorial finds the syscalls that the tutorial says nginx makes.
-func TestTutorial(t *testing.T) {
-	file, err := os.Open(nginx)
+// recordsOf returns the records of a file that has nothing else.
+func recordsOf(t *testing.T, name string) []Record {
+	t.Helper()
+	file, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
 	l := NewLog(file)
-	got := make(map[string]int32)
+	var records []Record
 	for {
 		r, err := l.Next()
 		if errors.Is(err, io.EOF) {
@@ -201,12 +198,24 @@ func TestTutorial(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name, ok := r.Name(); ok && r.Exe == "/usr/sbin/nginx" {
-			got[name] = r.Number
-		}
+		records = append(records, r)
 	}
-	if tally := l.Tally(); tally.Foreign+tally.Broken > 0 {
-		t.Errorf("%+v, want records only", tally)
+	if d := cmp.Diff(Tally{Lines: len(records)}, l.Tally()); d != "" {
+		t.Errorf("%s does not have records only (-want +got):\n%s", name, d)
+	}
+	return records
+}
+
+// TestTutorial finds the syscalls that the tutorial says nginx makes. The file is a
+// recording of nginx 1.18 of Debian 11, which runc 1.1.5 started under a profile that logs
+// everything, and which served its front page and ended: of each process the first record
+// of each syscall, as Linux 6.18 sent it.
+func TestTutorial(t *testing.T) {
+	got := make(map[string]int32)
+	for _, r := range recordsOf(t, "testdata/nginx.log") {
+		if name, ok := r.Call.Name(); ok && r.Exe == "/usr/sbin/nginx" {
+			got[name] = r.Call.Number
+		}
 	}
 	for name, nr := range map[string]int32{
 		"accept4": 288, "close": 3, "epoll_ctl": 233, "epoll_wait": 232, "fstat": 5, "openat": 257,
@@ -215,6 +224,32 @@ func TestTutorial(t *testing.T) {
 		if n, ok := got[name]; !ok || n != nr {
 			t.Errorf("%s is %d (seen: %v), and %d in the tutorial", name, n, ok, nr)
 		}
+	}
+}
+
+// TestOddPrograms reads the records of two real programs: a 32-bit one, and one whose name
+// looks like a part of a record, which makes a call of x32 and one that is none.
+func TestOddPrograms(t *testing.T) {
+	var got []string
+	for _, r := range recordsOf(t, "testdata/odd.log") {
+		name, ok := r.Call.Name()
+		if !ok {
+			name = "?"
+		}
+		got = append(got, fmt.Sprintf("%s compat %v: %s, %s", r.Exe, r.Compat, r.Call, name))
+	}
+	want := []string{
+		"/p32 compat true: syscall 20 of SCMP_ARCH_X86, getpid",
+		"/p32 compat true: syscall 3999 of SCMP_ARCH_X86, ?",
+		"/p32 compat true: syscall 102 of SCMP_ARCH_X86, socketcall",
+		"/p32 compat true: syscall 1 of SCMP_ARCH_X86, exit",
+		`/x" syscall=59 " compat false: syscall 1073741863 of SCMP_ARCH_X32, getpid`,
+		`/x" syscall=59 " compat false: syscall -1 of SCMP_ARCH_X86_64, ?`,
+		`/x" syscall=59 " compat false: syscall 39 of SCMP_ARCH_X86_64, getpid`,
+		`/x" syscall=59 " compat false: syscall 60 of SCMP_ARCH_X86_64, exit`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("records (-want +got):\n%s", d)
 	}
 }
 
@@ -233,6 +268,9 @@ func TestBase(t *testing.T) {
 		if !seccomp.KnownSyscall(name) {
 			t.Errorf("%s is no syscall", name)
 		}
+	}
+	if !slices.Contains(all, "fcntl") {
+		t.Error("the base does not have what runc was seen to call, and what it can do without when nothing else is missing")
 	}
 	for _, runtime := range []string{"crun", "runc"} {
 		names, ok := Base(runtime)

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// Buffer in bytes in which the kernel keeps records until they are read: it held
-	// 200,000 that one process had made at once, of which 8 MiB lost three quarters.
+	// Buffer in bytes in which the kernel keeps records until they are read. It holds
+	// 160,000; of 200,000 that one process made at once, while they were read, none was
+	// lost, and three quarters with 8 MiB.
 	Buffer = 64 << 20
 
 	// readLog is AUDIT_NLGRP_READLOG of linux/audit.h, the group that every record goes

@@ -149,7 +149,7 @@ func (l *Listener) receive(t *testing.T, pid int) []Record {
 	err := l.Receive(ctx, func(r *Record) {
 		if r.PID == pid {
 			records = append(records, *r)
-			if r.Number == noSyscall {
+			if r.Call.Number == noSyscall {
 				cancel()
 			}
 		}
@@ -182,7 +182,7 @@ func TestListener(t *testing.T) {
 				PID: p.Process.Pid, Comm: comm, Exe: p.exe, Call: Call{native(t), unix.SYS_GETPPID}, Action: "SCMP_ACT_LOG",
 			}
 			last := want
-			last.Number = noSyscall
+			last.Call.Number = noSyscall
 			if d := cmp.Diff([]Record{want, want, last}, got); d != "" {
 				t.Errorf("records (-want +got):\n%s", d)
 			}
@@ -234,27 +234,44 @@ func TestListenerCountsLosses(t *testing.T) {
 	t.Logf("of %d records %d came, losses %+v", made, received, losses)
 }
 
-// TestListenerTakesAll is the same with the buffer that is meant for it.
+// TestListenerTakesAll reads while records are made, with the buffer that is meant for it.
 func TestListenerTakesAll(t *testing.T) {
-	const calls = 5000
+	const calls, comm = 20000, "takes-all"
 	l := listen(t, Buffer)
-	p := record(t, calls, "")
-	p.stop(t)
-	if got := len(l.receive(t, p.Process.Pid)); got != calls+2 {
-		t.Errorf("%d records, want %d", got, calls+2)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	received := make(chan int, 1)
+	failed := make(chan error, 1)
+	go func() {
+		n := 0
+		failed <- l.Receive(ctx, func(r *Record) {
+			if r.Comm == comm {
+				n++
+				if r.Call.Number == noSyscall {
+					cancel()
+				}
+			}
+		})
+		received <- n
+	}()
+	record(t, calls, comm).stop(t)
+	if err := <-failed; err != nil {
+		t.Fatal(err)
 	}
-	if losses := l.Losses(); losses != (Losses{}) {
-		t.Errorf("losses %+v, want none", losses)
+	if n, losses := <-received, l.Losses(); n != calls+2 || losses != (Losses{}) {
+		t.Errorf("%d records came, want %d; losses %+v, want none", n, calls+2, losses)
 	}
 }
 
-// TestListenerHearsTheKernelOnly sends a record to the socket, as who administers the
-// network may.
+// TestListenerHearsTheKernelOnly sends records to the socket, as who administers the
+// network may, and to the kernel, as a container may: it passes them on as messages of a
+// program.
 func TestListenerHearsTheKernelOnly(t *testing.T) {
+	const userMessage = 1107 // AUDIT_USER_AVC, which needs no rules
 	l := listen(t, Buffer)
-	var to unix.Sockaddr
+	var own unix.Sockaddr
 	var err error
-	if controlled := l.conn.Control(func(fd uintptr) { to, err = unix.Getsockname(int(fd)) }); controlled != nil || err != nil {
+	if controlled := l.conn.Control(func(fd uintptr) { own, err = unix.Getsockname(int(fd)) }); controlled != nil || err != nil {
 		t.Fatal(controlled, err)
 	}
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_AUDIT)
@@ -264,17 +281,26 @@ func TestListenerHearsTheKernelOnly(t *testing.T) {
 	defer unix.Close(fd) //nolint:errcheck // nothing was written
 	p := record(t, 0, "")
 	text := strings.Replace(bare, "pid=18394", "pid="+strconv.Itoa(p.Process.Pid), 1)
-	message := make([]byte, unix.NLMSG_HDRLEN, unix.NLMSG_HDRLEN+len(text))
-	binary.NativeEndian.PutUint32(message, uint32(cap(message)))
-	binary.NativeEndian.PutUint16(message[4:], seccompType)
-	if err := unix.Sendto(fd, append(message, text...), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: to.(*unix.SockaddrNetlink).Pid}); err != nil {
-		t.Fatal(err)
+	for _, to := range []struct {
+		pid  uint32
+		kind uint16
+	}{{own.(*unix.SockaddrNetlink).Pid, seccompType}, {0, userMessage}} {
+		message := make([]byte, unix.NLMSG_HDRLEN, unix.NLMSG_HDRLEN+len(text))
+		binary.NativeEndian.PutUint32(message, uint32(cap(message)))
+		binary.NativeEndian.PutUint16(message[4:], to.kind)
+		binary.NativeEndian.PutUint16(message[6:], unix.NLM_F_REQUEST)
+		if err := unix.Sendto(fd, append(message, text...), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: to.pid}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p.stop(t)
 	for _, r := range l.receive(t, p.Process.Pid) {
-		if r.Number != unix.SYS_GETPPID && r.Number != noSyscall {
+		if r.Call.Number != unix.SYS_GETPPID && r.Call.Number != noSyscall {
 			t.Errorf("a record that no kernel sent came: %+v", r)
 		}
+	}
+	if losses := l.Losses(); losses != (Losses{}) {
+		t.Errorf("losses %+v, want none", losses)
 	}
 }
 

@@ -26,6 +26,7 @@ func TestLog(t *testing.T) {
 		{"others and broken ones", "x\n" + bare + "\n" + auditd[:100] + "\n" + typed + "\n", 2, Tally{Lines: 4, Foreign: 1, Broken: 1}},
 		{"long line", long + "\n" + bare + "\n", 1, Tally{Lines: 2, Foreign: 1}},
 		{"long line with a record at its end", long + bare + "\n" + bare, 1, Tally{Lines: 2, Foreign: 1}},
+		{"long line whose end could be a record", strings.Repeat("x", maxLine) + bare + "\x1d\n" + bare, 1, Tally{Lines: 2, Foreign: 1}},
 		{"long line without an end", bare + "\n" + long, 1, Tally{Lines: 2, Foreign: 1}},
 		{
 			"suppressed", "[ 3683.829] kauditd_printk_skb: 12 callbacks suppressed\n[ 3683.830] audit: audit_printk_skb: 30 callbacks suppressed\n", 0,

@@ -29,7 +29,7 @@ type Record struct {
 	// Comm and Exe are what the process is called and runs, decoded. A process can choose
 	// both, of any bytes; Exe is empty when the kernel knows none.
 	Comm, Exe string
-	Call
+	Call      Call
 	// Compat says that the call was made in another architecture than the kernel's own.
 	Compat bool
 	// Action is what the filter did.
@@ -71,7 +71,7 @@ func Parse(line []byte) (Record, error) {
 		known = true
 	}
 	seen, ok := r.fields(rest)
-	if !ok || seen != allFields || r.Compat && !r.mayBeCompat() {
+	if !ok || seen != allFields || r.Compat && !r.Call.mayBeCompat() {
 		return Record{}, fault(known || seen&fieldCode != 0)
 	}
 	return r, nil
@@ -256,14 +256,14 @@ func (r *Record) set(key, value []byte) (field fieldSet, ok bool) {
 		return fieldSig, ok
 	case "arch":
 		n, ok = number(value, 16, math.MaxUint32)
-		r.Arch = Arch(n)
+		r.Call.Arch = Arch(n)
 		return fieldArch, ok
 	case "syscall":
 		positive, negative := bytes.CutPrefix(value, []byte("-"))
 		n, ok = number(positive, 10, math.MaxInt32)
-		r.Number = int32(n)
+		r.Call.Number = int32(n)
 		if negative {
-			r.Number = -r.Number
+			r.Call.Number = -r.Call.Number
 		}
 		return fieldSyscall, ok
 	case "compat":

@@ -101,14 +101,14 @@ func TestParse(t *testing.T) {
 		{"name with fields in it", replaced(`"runc:[2:INIT]"`, `"a syscall=59 b"`), parsed(func(r *Record) { r.Comm = "a syscall=59 b" })},
 
 		{"i386", replaced("arch=c000003e syscall=3 compat=0", "arch=40000003 syscall=102 compat=1"), parsed(func(r *Record) { r.Call, r.Compat = Call{0x40000003, 102}, true })},
-		{"i386 by itself", replaced("c000003e", "40000003"), parsed(func(r *Record) { r.Arch = 0x40000003 })},
-		{"x32", replaced("syscall=3", "syscall=1073741863"), parsed(func(r *Record) { r.Number = 1073741863 })},
-		{"x32 as compatible", replaced("syscall=3 compat=0", "syscall=1073741863 compat=1"), parsed(func(r *Record) { r.Number, r.Compat = 1073741863, true })},
-		{"aarch64", replaced("c000003e", "c00000b7"), parsed(func(r *Record) { r.Arch = 0xc00000b7 })},
+		{"i386 by itself", replaced("c000003e", "40000003"), parsed(func(r *Record) { r.Call.Arch = 0x40000003 })},
+		{"x32", replaced("syscall=3", "syscall=1073741863"), parsed(func(r *Record) { r.Call.Number = 1073741863 })},
+		{"x32 as compatible", replaced("syscall=3 compat=0", "syscall=1073741863 compat=1"), parsed(func(r *Record) { r.Call.Number, r.Compat = 1073741863, true })},
+		{"aarch64", replaced("c000003e", "c00000b7"), parsed(func(r *Record) { r.Call.Arch = 0xc00000b7 })},
 		{"arm", replaced("arch=c000003e syscall=3 compat=0", "arch=40000028 syscall=983045 compat=1"), parsed(func(r *Record) { r.Call, r.Compat = Call{0x40000028, 983045}, true })},
-		{"s390", replaced("arch=c000003e", "arch=16"), parsed(func(r *Record) { r.Arch = 0x16 })},
-		{"architecture that nobody knows", replaced("arch=c000003e", "arch=c0009026"), parsed(func(r *Record) { r.Arch = 0xc0009026 })},
-		{"no syscall", replaced("syscall=3", "syscall=-1"), parsed(func(r *Record) { r.Number = -1 })},
+		{"s390", replaced("arch=c000003e", "arch=16"), parsed(func(r *Record) { r.Call.Arch = 0x16 })},
+		{"architecture that nobody knows", replaced("arch=c000003e", "arch=c0009026"), parsed(func(r *Record) { r.Call.Arch = 0xc0009026 })},
+		{"no syscall", replaced("syscall=3", "syscall=-1"), parsed(func(r *Record) { r.Call.Number = -1 })},
 
 		{"errno", replaced("0x7ffc0000", "0x50000"), parsed(func(r *Record) { r.Action = specs.ActErrno })},
 		{"kill", replaced("sig=0", "sig=31")[:len(bare)+1-len("0x7ffc0000")] + "0x0", parsed(func(r *Record) { r.Action = specs.ActKillThread })},
@@ -153,6 +153,7 @@ func TestParseRefuses(t *testing.T) {
 		{"output of a container", "2026-11-26T17:24:00.069123+00:00 node-1 conmon[4242]: " + auditd, ErrForeign},
 		{"output of a container, as the runtime logs it", "2026-11-26T17:24:00.069123456Z stdout F " + auditd, ErrForeign},
 		{"kmsg of a process", "13,1234,1032904312,-;" + typed, ErrForeign},
+		{"kmsg of another process", "9,1234,1032904312,-;" + typed, ErrForeign},
 		{"dmesg --raw of a process", "<13>[ 1032.904] " + typed, ErrForeign},
 		{"quoted", `"` + auditd, ErrForeign},
 		{"echoed", "echo " + auditd, ErrForeign},
@@ -160,6 +161,7 @@ func TestParseRefuses(t *testing.T) {
 		{"field twice", bare + " syscall=59", ErrBroken},
 		{"name with a quote", strings.Replace(auditd, `"/runc"`, `"/a" exe="/b"`, 1), ErrBroken},
 		{"name with a quote at its end", strings.Replace(auditd, `"/runc"`, `"/runc"x`, 1), ErrBroken},
+		{"name with a field at its end", strings.Replace(auditd, `"/runc"`, `"/runc"x=1`, 1), ErrBroken},
 		{"name without quotes", strings.Replace(auditd, `"/runc"`, `/runc`, 1), ErrBroken},
 		{"name in lower-case hexadecimal", strings.Replace(auditd, `"/runc"`, `2f72756e63`, 1), ErrBroken},
 		{"name of half a byte", strings.Replace(auditd, `"/runc"`, `2F7`, 1), ErrBroken},
@@ -167,6 +169,8 @@ func TestParseRefuses(t *testing.T) {
 		{"name that the kernel always knows", strings.Replace(auditd, `"runc:[2:INIT]"`, `(null)`, 1), ErrBroken},
 		{"name with a control character", strings.Replace(auditd, `"/runc"`, "\"/ru\tnc\"", 1), ErrBroken},
 		{"two lines in one", strings.Replace(auditd, "exe=", "\n"+auditd+"\n exe=", 1), ErrBroken},
+		{"label with a quote", strings.Replace(auditd, "pid=", `subj=a"b pid=`, 1), ErrBroken},
+		{"label with what begins a text", strings.Replace(auditd, "pid=", "subj=a'b pid=", 1), ErrBroken},
 		{"label with more than a mode", strings.Replace(auditd, "pid=", "subj=a (enforce x) pid=", 1), ErrBroken},
 
 		{"64 bits as compatible", strings.Replace(auditd, "compat=0", "compat=1", 1), ErrBroken},
@@ -181,6 +185,7 @@ func TestParseRefuses(t *testing.T) {
 		{"negative uid", strings.Replace(auditd, "uid=0", "uid=-1", 1), ErrBroken},
 		{"address without 0x", strings.Replace(auditd, "0x40f90e", "40f90e", 1), ErrBroken},
 		{"event without milliseconds", strings.Replace(auditd, ".069", "", 1), ErrBroken},
+		{"event with other milliseconds", strings.Replace(auditd, ".069", ".69", 1), ErrBroken},
 		{"event without number", strings.Replace(auditd, ":790", "", 1), ErrBroken},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -195,7 +200,7 @@ func TestParseRefuses(t *testing.T) {
 // TestParseTakesNoPart cuts a record everywhere, and mixes it with another.
 func TestParseTakesNoPart(t *testing.T) {
 	other := strings.NewReplacer("syscall=3", "syscall=59", "18394", "777", "790", "791").Replace(auditd)
-	if r, err := Parse([]byte(other)); err != nil || r.Number != 59 {
+	if r, err := Parse([]byte(other)); err != nil || r.Call.Number != 59 {
 		t.Fatalf("Parse(%s) = %+v, %v", other, r, err)
 	}
 	for i := 1; i < len(auditd); i++ {
@@ -228,7 +233,7 @@ func FuzzParseNames(f *testing.F) {
 		if len(comm) == 0 || len(exe) == 0 {
 			return
 		}
-		want := parsed(func(r *Record) { r.Comm, r.Exe, r.Number = string(comm), string(exe), nr })
+		want := parsed(func(r *Record) { r.Comm, r.Exe, r.Call.Number = string(comm), string(exe), nr })
 		text := strings.NewReplacer(`"runc:[2:INIT]"`, kernelName(comm), `"/runc"`, kernelName(exe), "syscall=3", fmt.Sprintf("syscall=%d", nr)).Replace(fields)
 		for _, form := range []string{"audit(1795432970.069:790): ", "[ 1032.904] audit: type=1326 audit(1795432970.069:790): ", "type=SECCOMP msg=audit(1795432970.069:790): "} {
 			got, err := Parse([]byte(form + text))
@@ -276,7 +281,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		for key, want := range map[string]int64{"syscall": int64(r.Number), "arch": int64(r.Arch), "pid": int64(r.PID)} {
+		for key, want := range map[string]int64{"syscall": int64(r.Call.Number), "arch": int64(r.Call.Arch), "pid": int64(r.PID)} {
 			base := 10
 			if key == "arch" {
 				base = 16
