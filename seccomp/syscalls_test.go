@@ -54,6 +54,25 @@ func TestSyscallsAreTheKernels(t *testing.T) {
 	}
 }
 
+func TestSyscallName(t *testing.T) {
+	for _, arch := range tabled() {
+		for _, name := range SyscallNames(arch) {
+			nr, _ := SyscallNumber(arch, name)
+			if got, ok := SyscallName(arch, nr); !ok || got != name {
+				t.Errorf("%d of %s is %q (known: %v), and %s has that number", nr, arch, got, ok, name)
+			}
+		}
+	}
+	for _, unknown := range []struct {
+		arch specs.Arch
+		nr   uint32
+	}{{specs.ArchX86_64, 3999}, {specs.ArchX86_64, 1<<32 - 1}, {specs.ArchX32, 0}, {specs.ArchX32, x32Bit | 59}, {specs.ArchAARCH64, 403}, {specs.ArchRISCV64, 64}} {
+		if name, ok := SyscallName(unknown.arch, unknown.nr); ok {
+			t.Errorf("%d of %s is %s, want none", unknown.nr, unknown.arch, name)
+		}
+	}
+}
+
 func header(t *testing.T, file string) string {
 	t.Helper()
 	for _, dir := range []string{"/usr/include/x86_64-linux-gnu/asm/", "/usr/x86_64-linux-gnu/include/asm/"} {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,15 +101,20 @@ func (b *bundle) start(t *testing.T, r runtimeBinary, profile *specs.LinuxSeccom
 	return code == status, output
 }
 
-// run runs a container under a profile, as Kubernetes would have it made, and returns how
-// it ended: by its own exit code, which is above 40, or by one of the runtime's.
+// run runs the program in a container under a profile and returns how it ended.
 func (b *bundle) run(t *testing.T, r runtimeBinary, profile *specs.LinuxSeccomp, noNewPrivileges bool) (code int, output string) {
 	t.Helper()
+	code, output, _ = b.runSpec(t, r, b.spec(profile, noNewPrivileges))
+	return code, output
+}
+
+// spec is a container under a profile, as Kubernetes would have it made.
+func (b *bundle) spec(profile *specs.LinuxSeccomp, noNewPrivileges bool) *specs.Spec {
 	capabilities := []string{
 		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
 		"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
 	}
-	spec := specs.Spec{
+	return &specs.Spec{
 		Version: "1.0.2",
 		Process: &specs.Process{
 			Args: []string{"/start"}, Cwd: "/", Env: []string{"PATH=/"}, NoNewPrivileges: noNewPrivileges,
@@ -124,6 +130,12 @@ func (b *bundle) run(t *testing.T, r runtimeBinary, profile *specs.LinuxSeccomp,
 			Seccomp:    profile,
 		},
 	}
+}
+
+// runSpec runs a container and returns how it ended: by its own exit code, or by one of
+// the runtime's. pid is that of the container's first process, 0 if there was none.
+func (b *bundle) runSpec(t *testing.T, r runtimeBinary, spec *specs.Spec) (code int, output string, pid int) {
+	t.Helper()
 	text, err := json.Marshal(spec)
 	if err != nil {
 		t.Fatal(err)
@@ -137,9 +149,10 @@ func (b *bundle) run(t *testing.T, r runtimeBinary, profile *specs.LinuxSeccomp,
 		t.Fatal(err)
 	}
 	state := filepath.Join(b.dir, "state-"+r.name+r.version)
+	pidFile := filepath.Join(dir, "pid")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	args := []string{r.path, "--root", state, "run", "--bundle", dir, id}
+	args := []string{r.path, "--root", state, "run", "--bundle", dir, "--pid-file", pidFile, id}
 	if r.name == "crun" {
 		// It refuses a machine that has both versions of cgroups.
 		args = append([]string{"unshare", "--mount", "sh", "-c", `umount -l /sys/fs/cgroup/unified 2>/dev/null; exec "$0" --cgroup-manager=disabled "$@"`}, args...)
@@ -152,6 +165,11 @@ func (b *bundle) run(t *testing.T, r runtimeBinary, profile *specs.LinuxSeccomp,
 	if cmd.ProcessState.ExitCode() < status { // what is left of it
 		_ = exec.Command(r.path, "--root", state, "delete", "--force", id).Run()
 	}
+	if text, err := os.ReadFile(pidFile); err == nil {
+		if pid, err = strconv.Atoi(string(text)); err != nil {
+			t.Fatalf("pid of the container: %v", err)
+		}
+	}
 	_ = os.RemoveAll(dir)
-	return cmd.ProcessState.ExitCode(), out.String()
+	return cmd.ProcessState.ExitCode(), out.String(), pid
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/seccompgate/seccompgate/recording"
 	"github.com/seccompgate/seccompgate/seccomp"
 )
 
@@ -50,7 +51,7 @@ func TestStartups(t *testing.T) {
 			t.Errorf("%s %s (no new privileges: %v) does not start under the runtime's default: %s", s.Runtime, s.Version, s.NoNewPrivileges, out)
 		}
 		for _, name := range s.Syscalls {
-			if ran, _ := b.start(t, runtimes[i], block(specs.ActErrno, name), s.NoNewPrivileges); ran {
+			if b.alwaysStarts(t, runtimes[i], block(specs.ActErrno, name), s.NoNewPrivileges) {
 				t.Errorf("%s %s (no new privileges: %v) starts without %s", s.Runtime, s.Version, s.NoNewPrivileges, name)
 			}
 		}
@@ -58,6 +59,18 @@ func TestStartups(t *testing.T) {
 	if measured < 2 {
 		t.Errorf("%d measurements were repeated, want those of runc as this module has it", measured)
 	}
+}
+
+// alwaysStarts says that several containers all start: whether a runtime makes some of its
+// calls depends on timing.
+func (b *bundle) alwaysStarts(t *testing.T, r runtimeBinary, profile *specs.LinuxSeccomp, noNewPrivileges bool) bool {
+	t.Helper()
+	for range 10 {
+		if ran, _ := b.start(t, r, profile, noNewPrivileges); !ran {
+			return false
+		}
+	}
+	return true
 }
 
 func block(action specs.LinuxSeccompAction, names ...string) *specs.LinuxSeccomp {
@@ -77,9 +90,21 @@ func (b *bundle) measure(t *testing.T, runtimes []runtimeBinary) {
 			out = append(out, s)
 		}
 	}
-	text, err := json.MarshalIndent(map[string]any{
-		"how":      "e2e/oracle, TestStartups -measure: containers started on Linux x86_64 with one syscall at a time failing with EPERM",
-		"startups": out,
+	writeStartups(t, out)
+	t.Log(cmp.Diff(seccomp.Startups(), out))
+}
+
+// startups is seccomp/startup.json.
+type startups struct {
+	How      string            `json:"how"`
+	Startups []seccomp.Startup `json:"startups"`
+}
+
+func writeStartups(t *testing.T, all []seccomp.Startup) {
+	t.Helper()
+	text, err := json.MarshalIndent(startups{
+		How:      "e2e/oracle, go test -run Startups -measure: containers started on Linux x86_64 with one syscall at a time failing with EPERM (syscalls), and under a filter that logs all (seen)",
+		Startups: all,
 	}, "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +112,6 @@ func (b *bundle) measure(t *testing.T, runtimes []runtimeBinary) {
 	if err := os.WriteFile(startupFile, append(text, '\n'), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Log(cmp.Diff(seccomp.Startups(), out))
 }
 
 // needed halves the names for as long as blocking them keeps the container from
@@ -107,4 +131,75 @@ func (b *bundle) needed(t *testing.T, r runtimeBinary, nnp bool, names []string)
 	}
 	half := len(names) / 2
 	return append(b.needed(t, r, nnp, names[:half]), b.needed(t, r, nnp, names[half:])...)
+}
+
+// TestStartupsSeen starts containers under a profile with the base of their runtime, and of
+// all runtimes, and nothing else but the call by which the program ends. With -measure, it
+// records what runtimes call, and writes it to seccomp/startup.json.
+func TestStartupsSeen(t *testing.T) {
+	b := newBundle(t)
+	runtimes := b.runtimes(t)
+	if *measure {
+		b.measureSeen(t, runtimes)
+	}
+	for _, r := range runtimes {
+		for _, base := range []string{r.name, recording.BaseAll} {
+			names, ok := recording.Base(base)
+			if !ok {
+				t.Fatalf("no base %s", base)
+			}
+			profile := &specs.LinuxSeccomp{
+				DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86_64},
+				Syscalls: []specs.LinuxSyscall{{Names: names, Action: specs.ActAllow}},
+			}
+			for _, nnp := range []bool{true, false} {
+				for range 10 { // what a runtime calls depends on timing, too
+					if ran, out := b.start(t, r, profile, nnp); !ran {
+						t.Errorf("%s %s (no new privileges: %v) does not start under base %s: %s", r.name, r.version, nnp, base, out)
+					}
+				}
+			}
+		}
+	}
+}
+
+// recordings is how often a start is recorded: what a runtime calls depends on timing.
+const recordings = 100
+
+func (b *bundle) measureSeen(t *testing.T, runtimes []runtimeBinary) {
+	t.Helper()
+	var file startups
+	text, err := os.ReadFile(startupFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	for i := range file.Startups {
+		s := &file.Startups[i]
+		at := slices.IndexFunc(runtimes, func(r runtimeBinary) bool { return r.name == s.Runtime && r.version == s.Version })
+		if at < 0 {
+			t.Logf("%s %s is not installed here", s.Runtime, s.Version)
+			continue
+		}
+		s.Seen = nil
+		for range recordings {
+			records, code, out := b.record(t, runtimes[at], b.spec(logAll, s.NoNewPrivileges))
+			if code != status {
+				t.Fatalf("%s %s does not start: %s", s.Runtime, s.Version, out)
+			}
+			for _, r := range records {
+				if name, ok := r.Call.Name(); !ok {
+					t.Fatalf("%s has no name", r.Call)
+				} else if name != own {
+					s.Seen = append(s.Seen, name)
+				}
+			}
+		}
+		slices.Sort(s.Seen)
+		s.Seen = slices.Compact(s.Seen)
+		t.Logf("%s %s, no new privileges %v: %d seen", s.Runtime, s.Version, s.NoNewPrivileges, len(s.Seen))
+	}
+	writeStartups(t, file.Startups)
 }
