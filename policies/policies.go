@@ -463,7 +463,7 @@ func (s *Set) finding(r *Rule, v any, in *Input) Finding {
 
 func (r *Rule) failed(why string) Finding {
 	return Finding{
-		Rule: RuleError, Level: r.Level, Since: r.Since, Index: -1,
+		Rule: RuleError, Failed: r.ID, Level: r.Level, Since: r.Since, Index: -1,
 		Message:     fmt.Sprintf("rule %s could not be evaluated: %s", r.ID, why),
 		Remediation: "Correct the rule; until then every pod is judged by this finding in its place.",
 	}

@@ -118,11 +118,11 @@ func newServer(ctx context.Context, o options, log logr.Logger) (*server, error)
 	s.background = append(s.background, files.Start)
 
 	store := &inventory.Store{}
-	reviewing := review.Config{Policies: rules.Current, Facts: store.Index, Synced: store.Synced, Settings: settings}
+	reviewing := review.Config{Policies: rules.Current, Facts: store.Index, Synced: store.Synced, Exceptions: rules.Exceptions, Settings: settings}
 	serving := webhook.Options{Policies: rules.Current, Settings: settings, Metrics: metrics, Log: log}
 	checks := []webhook.Check{{Name: "certificate", Test: func(context.Context) error { return files.Healthy() }}}
 	if o.standalone {
-		serving.Namespaces, reviewing.AnyName, err = o.readInventory(store)
+		serving.Namespaces, reviewing.AnyName, err = o.readInventory(store, rules)
 		if err != nil {
 			return nil, badInput{err}
 		}
@@ -138,10 +138,17 @@ func newServer(ctx context.Context, o options, log logr.Logger) (*server, error)
 		serving.Namespaces, serving.Pods = store, webhook.APIPods{Client: client.CoreV1().RESTClient()}
 		s.background = append(s.background, func(ctx context.Context) error {
 			return inventory.Watch(ctx, config, store, log)
+		}, func(ctx context.Context) error {
+			return inventory.WatchPolicies(ctx, config, log, rules.Use)
 		})
 		checks = append(checks, webhook.Check{Name: "inventory", Test: func(context.Context) error {
 			if !store.Synced() {
 				return errors.New("the nodes and namespaces have not been read yet")
+			}
+			return nil
+		}}, webhook.Check{Name: "policies", Test: func(context.Context) error {
+			if !rules.Synced() {
+				return errors.New("the SeccompPolicies have not been read yet")
 			}
 			return nil
 		}})
@@ -241,7 +248,7 @@ func (n noLabels) NamespaceLabels(name string) (map[string]string, bool) { retur
 
 // readInventory fills the store from a file. Without one nothing is known of the nodes,
 // and every well-formed name is that of a profile.
-func (o *options) readInventory(store *inventory.Store) (namespaces noLabels, anyName bool, err error) {
+func (o *options) readInventory(store *inventory.Store, rules *webhook.Policies) (namespaces noLabels, anyName bool, err error) {
 	if o.inventory == "" {
 		store.Set(inventory.NewIndex(inventory.Objects{}))
 		return nil, true, nil
@@ -255,6 +262,7 @@ func (o *options) readInventory(store *inventory.Store) (namespaces noLabels, an
 	if err != nil {
 		return nil, false, err
 	}
+	rules.Use(objects.SeccompPolicies)
 	store.Set(inventory.NewIndex(objects))
 	return labels, false, nil
 }

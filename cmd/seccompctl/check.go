@@ -40,7 +40,8 @@ would inject is applied first. Every finding of the level and of those below it 
 
 Rules about what the nodes have need --inventory, the objects that "kubectl get -o yaml" prints
 of nodes, seccompnodes, profilesets, localhostprofiles and namespaces, or --profiles, a directory
-that stands for what one node has. Without either they answer with a note.
+that stands for what one node has. Without either they answer with a note. The exceptions of
+seccomppolicies in --inventory excuse findings until they end; what is excused is shown.
 
 -o sarif is for code scanning, -o junit for what shows the results of tests. Both name lines, and
 say what could not be read.
@@ -49,7 +50,7 @@ Exit codes: 0 nothing found, 1 findings, 2 bad usage or input that cannot be rea
 		Example: `  seccompctl check -f deploy/ --level restricted
   helm template . | seccompctl check -f - -o json
   seccompctl check -f deploy/ -o sarif > seccomp.sarif
-  kubectl get nodes,seccompnodes,profilesets,localhostprofiles,namespaces -o yaml > inventory.yaml
+  kubectl get nodes,seccompnodes,profilesets,localhostprofiles,seccomppolicies,namespaces -o yaml > inventory.yaml
   seccompctl check -f deploy/ --inventory inventory.yaml`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), s) },
@@ -157,10 +158,12 @@ func newChecker(ctx context.Context, level v1alpha1.Level, directory string, kno
 	if err != nil {
 		return nil, err
 	}
+	exceptions := review.NewExceptions(known.policies)
 	reviewer, err := review.New(review.Config{
-		Policies: func() *policies.Set { return rules },
-		Facts:    func() *inventory.Index { return known.index },
-		Settings: settings,
+		Policies:   func() *policies.Set { return rules },
+		Facts:      func() *inventory.Index { return known.index },
+		Exceptions: func() *review.Exceptions { return exceptions },
+		Settings:   settings,
 	})
 	asked := slices.DeleteFunc(rules.Rules(), func(r policies.Rule) bool { return r.Level.Rank() > policies.Level(level).Rank() })
 	return &checker{facts: known, reviewer: reviewer, level: level, rules: asked}, err
@@ -217,12 +220,20 @@ func (c *checker) judge(ctx context.Context, m *manifest) (report.Result, bool, 
 	for _, n := range d.Notes {
 		result.Notes = append(result.Notes, report.Note{Message: n})
 	}
+	line := func(f *report.Finding) {
+		if c.lines {
+			f.Line = m.line(inventory.FieldPointer(f.Field))
+		}
+	}
 	for _, f := range d.Denied {
 		finding := report.FindingOf(f)
-		if c.lines {
-			finding.Line = m.line(inventory.FieldPointer(f.Field))
-		}
+		line(&finding)
 		result.Findings = append(result.Findings, finding)
+	}
+	for _, e := range d.Excused {
+		excused := report.ExcusedOf(e)
+		line(&excused.Finding)
+		result.Excused = append(result.Excused, excused)
 	}
 	result.Allowed = len(result.Findings) == 0
 	// What rests only on nodes of which nothing is known is no verdict.
