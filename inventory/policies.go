@@ -25,7 +25,7 @@ import (
 // apart. They must not be changed.
 //
 // Nodes do not wait for them, nor they for nodes: an exception has an effect at once.
-func WatchPolicies(ctx context.Context, config *rest.Config, log logr.Logger, use func([]*v1alpha1.SeccompPolicy)) error {
+func WatchPolicies(ctx context.Context, config *rest.Config, log logr.Logger, use func(context.Context, []*v1alpha1.SeccompPolicy)) error {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return fmt.Errorf("watch policies: %w", err)
@@ -39,7 +39,7 @@ func WatchPolicies(ctx context.Context, config *rest.Config, log logr.Logger, us
 	return nil
 }
 
-func watchPolicies(ctx context.Context, from cache.ListerWatcher, log logr.Logger, use func([]*v1alpha1.SeccompPolicy)) {
+func watchPolicies(ctx context.Context, from cache.ListerWatcher, log logr.Logger, use func(context.Context, []*v1alpha1.SeccompPolicy)) {
 	ctx, cancel := context.WithCancel(logr.NewContext(ctx, log))
 	var informer sync.WaitGroup
 	defer informer.Wait()
@@ -62,7 +62,7 @@ func watchPolicies(ctx context.Context, from cache.ListerWatcher, log logr.Logge
 	default:
 	}
 	for {
-		use(list[v1alpha1.SeccompPolicy](objects))
+		use(ctx, list[v1alpha1.SeccompPolicy](objects))
 		select {
 		case <-ctx.Done():
 			return

@@ -41,7 +41,7 @@ func TestWatchPolicies(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go func() {
 			defer close(done)
-			watchPolicies(ctx, from, logr.Discard(), func(all []*v1alpha1.SeccompPolicy) {
+			watchPolicies(ctx, from, logr.Discard(), func(_ context.Context, all []*v1alpha1.SeccompPolicy) {
 				var names []string
 				for _, p := range all {
 					names = append(names, fmt.Sprintf("%s/%d/%s", p.Name, p.Generation, p.Spec.Parameters["registry"]))

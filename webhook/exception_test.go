@@ -53,7 +53,7 @@ func TestExcused(t *testing.T) {
 	p := loadPolicies(t, m, logr.Discard())
 	r := newRig(t, usePolicies(p, func() time.Time { return now }))
 	use := func(spec string) {
-		p.Use([]*v1alpha1.SeccompPolicy{seccompPolicy(t, "legacy", spec)})
+		p.Use(t.Context(), []*v1alpha1.SeccompPolicy{seccompPolicy(t, "legacy", spec)})
 	}
 	const (
 		spec    = `{exceptions: [{rules: [unconfined], reason: "vendor image, OPS-12", expires: "2030-01-31T12:00:00Z"}]}`
@@ -106,7 +106,7 @@ func TestExcused(t *testing.T) {
 	check("it has ended", "restricted", denied)
 	now = ends.Add(-time.Second)
 	check("the clock was wrong", "restricted", told)
-	p.Use(nil)
+	p.Use(t.Context(), nil)
 	check("it was removed", "restricted", denied)
 	use(strings.Replace(spec, "reason", "namespaces: [shop], reason", 1))
 	check("another namespace", "restricted", denied)
@@ -153,7 +153,7 @@ func TestInvalidPolicy(t *testing.T) {
 	} {
 		logged = nil
 		for range 2 {
-			p.Use([]*v1alpha1.SeccompPolicy{seccompPolicy(t, "bad", spec), seccompPolicy(t, "good", valid)})
+			p.Use(t.Context(), []*v1alpha1.SeccompPolicy{seccompPolicy(t, "bad", spec), seccompPolicy(t, "good", valid)})
 		}
 		if len(logged) != 1 || !strings.Contains(logged[0], `"name"="bad"`) {
 			t.Errorf("%s: logged %q", spec, logged)

@@ -40,8 +40,9 @@ would inject is applied first. Every finding of the level and of those below it 
 
 Rules about what the nodes have need --inventory, the objects that "kubectl get -o yaml" prints
 of nodes, seccompnodes, profilesets, localhostprofiles and namespaces, or --profiles, a directory
-that stands for what one node has. Without either they answer with a note. The exceptions of
-seccomppolicies in --inventory excuse findings until they end; what is excused is shown.
+that stands for what one node has. Without either they answer with a note. The rules of
+seccomppolicies in --inventory judge, too, and their exceptions excuse findings until they end;
+what is excused is shown.
 
 -o sarif is for code scanning, -o junit for what shows the results of tests. Both name lines, and
 say what could not be read.
@@ -151,8 +152,8 @@ func newChecker(ctx context.Context, level v1alpha1.Level, directory string, kno
 	settings := v1alpha1.WebhookConfig{Defaults: v1alpha1.ModeDefaults{Enforce: level}}
 	settings.Default()
 	load := builtInRules
-	if directory != "" {
-		load = func() (*policies.Set, error) { return loadRules(ctx, directory) }
+	if directory != "" || len(known.policies) > 0 {
+		load = func() (*policies.Set, error) { return loadRules(ctx, directory, known.policies) }
 	}
 	rules, err := load()
 	if err != nil {
@@ -171,13 +172,15 @@ func newChecker(ctx context.Context, level v1alpha1.Level, directory string, kno
 
 // builtInRules compiles the built-in rules once, for whoever asks.
 var builtInRules = sync.OnceValues(func() (*policies.Set, error) {
-	return loadRules(context.Background(), "")
+	return loadRules(context.Background(), "", nil)
 })
 
-// loadRules compiles the built-in rules and those of a directory, if one is named.
-func loadRules(ctx context.Context, directory string) (*policies.Set, error) {
+// loadRules compiles the built-in rules, those of a directory, if one is named, and those
+// of policies.
+func loadRules(ctx context.Context, directory string, supplied []*v1alpha1.SeccompPolicy) (*policies.Set, error) {
 	rules, err := policies.Load(ctx, policies.Options{
-		Directory: directory, Parameters: map[string]any{"missingProfile": string(v1alpha1.MissingOnAny)},
+		Directory: directory, Policies: review.PoliciesOf(supplied),
+		Parameters: review.SettingsParameters(&v1alpha1.WebhookConfig{MissingProfile: v1alpha1.MissingOnAny}),
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w; name a directory of rules with --policies", err)
