@@ -36,8 +36,8 @@ const (
 // below what the API allows, far above what anybody reads.
 const maxConditionMessage = 4096
 
-// SeccompPolicies writes the status of every SeccompPolicy. It asks the same loader as the
-// webhook, which writes nothing. Rules of a directory that only the webhook has are not
+// SeccompPolicies writes the status of every SeccompPolicy. It asks the same compiler as
+// the webhook, which writes nothing. Rules of a directory that only the webhook has are not
 // known here.
 type SeccompPolicies struct {
 	Client client.Client
@@ -51,7 +51,7 @@ func (s *SeccompPolicies) Reconcile(ctx context.Context, _ reconcile.Request) (r
 	if err := s.Client.List(ctx, &all); err != nil {
 		return reconcile.Result{}, fmt.Errorf("list SeccompPolicies: %w", err)
 	}
-	verdicts, err := verdicts(ctx, all.Items)
+	verdicts, err := verdicts(all.Items)
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("judge SeccompPolicies: %w", err)
 	}
@@ -78,7 +78,7 @@ func (s *SeccompPolicies) write(ctx context.Context, p *v1alpha1.SeccompPolicy, 
 }
 
 // verdicts are the conditions of policies, in their order.
-func verdicts(ctx context.Context, all []v1alpha1.SeccompPolicy) ([]metav1.Condition, error) {
+func verdicts(all []v1alpha1.SeccompPolicy) ([]metav1.Condition, error) {
 	out := make([]metav1.Condition, len(all))
 	var valid []*v1alpha1.SeccompPolicy
 	for i := range all {
@@ -92,9 +92,9 @@ func verdicts(ctx context.Context, all []v1alpha1.SeccompPolicy) ([]metav1.Condi
 	}
 	settings := v1alpha1.WebhookConfig{}
 	settings.Default()
-	loaded, err := policies.LoadGood(ctx, policies.Options{
+	broken, err := policies.Check(policies.Options{
 		Policies: review.PoliciesOf(valid), Parameters: review.SettingsParameters(&settings),
-	}, nil)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func verdicts(ctx context.Context, all []v1alpha1.SeccompPolicy) ([]metav1.Condi
 		if c.Reason != "" {
 			continue
 		}
-		if err := loaded.Broken[all[i].Name]; err != nil {
+		if err := broken[all[i].Name]; err != nil {
 			c.Reason, c.Message = ReasonNotCompiled, shortened(err.Error())
 			continue
 		}

@@ -81,31 +81,53 @@ func LoadGood(ctx context.Context, opts Options, before []Policy) (*Loaded, erro
 		return nil, err
 	}
 	wanted := byAge(opts.Policies)
-	bundles, broken := parsePolicies(wanted)
-	if len(broken) == 0 {
+	if bundles, broken := parsePolicies(wanted); len(broken) == 0 {
 		if set, err := l.load(ctx, bundles, partialEvalTimeout); err == nil {
 			return &Loaded{Set: set, Policies: wanted}, nil
 		}
 	}
+	bundles, used, broken := l.choose(wanted, before)
+	set, err := l.load(ctx, bundles, partialEvalTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return &Loaded{Set: set, Policies: used, Broken: broken}, nil
+}
 
-	good := &Loaded{Broken: broken}
-	var used []*bundle
+// Check says which of the policies LoadGood would call broken, and why, without making
+// anything to be evaluated: what rules may take for that is not the caller's trouble.
+func Check(opts Options) (broken map[string]error, err error) {
+	l, err := newLoader(opts)
+	if err != nil {
+		return nil, err
+	}
+	wanted := byAge(opts.Policies)
+	if bundles, broken := parsePolicies(wanted); len(broken) == 0 && l.check(bundles) == nil {
+		return nil, nil
+	}
+	_, _, broken = l.choose(wanted, nil)
+	return broken, nil
+}
+
+// choose takes the policies one by one, and each that does not compile beside those before
+// it as it was before, if that still does.
+func (l *loader) choose(wanted, before []Policy) (bundles []*bundle, used []Policy, broken map[string]error) {
 	add := func(b *bundle, p *Policy) error {
-		err := l.check(append(slices.Clip(used), b))
+		err := l.check(append(slices.Clip(bundles), b))
 		if err == nil {
-			used, good.Policies = append(used, b), append(good.Policies, *p)
+			bundles, used = append(bundles, b), append(used, *p)
 		}
 		return err
 	}
+	parsed, broken := parsePolicies(wanted)
 	for i := range wanted {
 		p := &wanted[i]
 		if broken[p.Name] == nil {
-			b := bundles[slices.IndexFunc(bundles, func(b *bundle) bool { return b.name == p.Name })]
-			if err := add(b, p); err == nil {
+			err := add(parsed[slices.IndexFunc(parsed, func(b *bundle) bool { return b.name == p.Name })], p)
+			if err == nil {
 				continue
-			} else {
-				broken[p.Name] = err
 			}
+			broken[p.Name] = err
 		}
 		was := slices.IndexFunc(before, func(o Policy) bool { return o.Name == p.Name })
 		if was < 0 || reflect.DeepEqual(before[was], *p) {
@@ -116,8 +138,7 @@ func LoadGood(ctx context.Context, opts Options, before []Policy) (*Loaded, erro
 			_ = add(old[0], &before[was])
 		}
 	}
-	good.Set, err = l.load(ctx, used, partialEvalTimeout)
-	return good, err
+	return bundles, used, broken
 }
 
 // bundle are modules that came together, by the file that messages name.

@@ -190,6 +190,9 @@ func TestLoadGood(t *testing.T) {
 			if all := !slices.ContainsFunc(got.Policies, func(p Policy) bool { return !asGiven(p) }); all == tc.changed {
 				t.Errorf("policies in use: %+v", got.Policies)
 			}
+			if checked, err := Check(opts); err != nil || len(checked) != len(got.Broken) {
+				t.Errorf("Check: %v, %v; broken are %v", checked, err, got.Broken)
+			}
 			if _, err := Load(t.Context(), opts); (err != nil) != (len(tc.broken) > 0) {
 				t.Errorf("Load: %v", err)
 			}
