@@ -126,6 +126,9 @@ var (
 	oneOfTypes = rapid.SampledFrom([]string{"", "Unconfined", "RuntimeDefault", "Localhost"})
 	paths      = rapid.SampledFrom([]string{"a.json", "b.json"})
 	few        = rapid.SampledFrom([]int{0, 1, 2, 2000})
+	// Names that a container may have, and some that only a client without an API server
+	// sends: what is quoted, what looks like a stand-in.
+	names = rapid.SampledFrom([]string{"app", "web", "sidecar-2", "", "a b", "a\"b", "\u00e4", "⟦0⟧", "⟦1⟧"})
 )
 
 // anyInput is one of few that differ in what rules look at, so that some repeat.
@@ -137,6 +140,10 @@ func anyInput(t *rapid.T) *Input {
 	}
 	for i := range in.Containers {
 		c := &in.Containers[i]
+		c.Name = names.Draw(t, "name")
+		if rapid.IntRange(0, 3).Draw(t, "mounts") == 0 {
+			in.HostPaths = append(in.HostPaths, HostPath{Path: "/var/lib", Container: c.Name, Volume: names.Draw(t, "volume")})
+		}
 		c.Privileged = rapid.Bool().Draw(t, "privileged")
 		c.Declared.Type = oneOfTypes.Draw(t, "declared")
 		c.Profile = Effective{Type: c.Declared.Type, Origin: c.Declared.Origin}
@@ -223,7 +230,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	s := load(t, Options{Remember: 32})
 	for i := range 1000 {
 		in := ordinary(1)
-		in.Containers[0].Name = fmt.Sprint("container-", i)
+		in.Containers[0].Field = fmt.Sprint("spec.containers[", i, "]")
 		if _, err := s.Evaluate(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
@@ -261,6 +268,58 @@ func TestNodesThatDoNotMatterForgetNothing(t *testing.T) {
 	}
 	if hits, misses := s.Remembered(); hits != 2 || misses != 1 {
 		t.Errorf("%d hits and %d misses, want 2 and 1", hits, misses)
+	}
+}
+
+// TestNamesAreNotRemembered: pods that differ in the names of containers only are one to the
+// rules, and each gets its own names to read.
+func TestNamesAreNotRemembered(t *testing.T) {
+	s := load(t, Options{Remember: 32})
+	for _, names := range [][2]string{{"app", "helper"}, {"web", "proxy"}, {"helper", "app"}} {
+		in := ordinary(2)
+		for i := range in.Containers {
+			in.Containers[i].Name = names[i]
+			in.Containers[i].Profile = Effective{Type: "Unconfined", Origin: "pod"}
+			in.Containers[i].Declared = Declared{Type: "Unconfined", Origin: "pod", Field: "spec.securityContext.seccompProfile"}
+			in.Containers[i].Requested = nil
+		}
+		in.HostPaths = []HostPath{{Path: "/var/lib/kubelet", Container: names[1], Volume: "state"}}
+		findings, err := s.Evaluate(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range findings {
+			got = append(got, f.Rule+" "+f.Container+": "+f.Message)
+		}
+		want := []string{
+			"unconfined " + names[0] + `: container "` + names[0] + `": seccompProfile is Unconfined (set by the pod); use RuntimeDefault or Localhost`,
+			"profile-store " + names[1] + `: container "` + names[1] + `": volume "state" mounts host path "/var/lib/kubelet" for writing, which reaches the seccomp profiles of the node (/var/lib/kubelet/seccomp); mount it read-only`,
+			"unconfined " + names[1] + `: container "` + names[1] + `": seccompProfile is Unconfined (set by the pod); use RuntimeDefault or Localhost`,
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("findings (-want +got):\n%s", d)
+		}
+	}
+	if hits, misses := s.Remembered(); hits != 2 || misses != 1 {
+		t.Errorf("%d hits and %d misses, want 2 and 1", hits, misses)
+	}
+}
+
+// TestUsersRulesSeeNames: they may decide by them.
+func TestUsersRulesSeeNames(t *testing.T) {
+	s := load(t, Options{Remember: 32, Directory: directory(t, map[string]string{"no-app.rego": rule("no_app", "baseline", `deny contains finding if {
+	some container in input.containers
+	container.name == "app"
+	finding := {"container": container.name, "field": "", "message": "not that one"}
+}`)})})
+	for name, want := range map[string]int{"app": 1, "web": 0} {
+		in := ordinary(1)
+		in.Containers[0].Name = name
+		findings, err := s.Evaluate(t.Context(), in)
+		if err != nil || len(findings) != want {
+			t.Errorf("container %s: findings %v, error %v", name, findings, err)
+		}
 	}
 }
 

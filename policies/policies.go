@@ -70,6 +70,8 @@ type scope struct {
 	reads  reads
 	all    rego.PreparedEvalQuery
 	memory *memory // nil for none
+	// builtIn says that no rule is a user's.
+	builtIn bool
 }
 
 // scopeLevels are the levels whose rules are prepared apart, so that nobody pays for the
@@ -150,10 +152,11 @@ func (s *Set) prepare(ctx context.Context, modules map[string]*ast.Module, parti
 		}
 	}
 	for _, level := range scopeLevels() {
-		var sc scope
+		sc := scope{builtIn: true}
 		for i := range s.rules {
-			if s.rules[i].Level.Rank() <= level.Rank() {
-				sc.rules = append(sc.rules, &s.rules[i])
+			if r := &s.rules[i]; r.Level.Rank() <= level.Rank() {
+				sc.rules = append(sc.rules, r)
+				sc.builtIn = sc.builtIn && r.BuiltIn
 			}
 		}
 		// Partial evaluation adds the modules that it writes to the compiler, under names
@@ -249,7 +252,7 @@ func (s *Set) loadAnnotationLists(ctx context.Context, options []func(*rego.Rego
 	s.annotations = lists.All
 	for i := range s.scopes {
 		sc := &s.scopes[i]
-		if !slices.ContainsFunc(sc.rules, func(r *Rule) bool { return !r.BuiltIn }) {
+		if sc.builtIn {
 			sc.reads.annotations = lists.All
 		}
 	}
@@ -274,8 +277,25 @@ func (s *Set) EvaluateUpTo(ctx context.Context, in *Input, level Level) ([]Findi
 	}
 	buffer := keys.Get().(*[]byte)
 	defer keys.Put(buffer)
+	if sc.builtIn {
+		if n := hideNames(in); n != nil {
+			defer n.release()
+			key := n.in.appendKey((*buffer)[:0], sc.reads)
+			*buffer = key
+			if !n.foreign(key) {
+				findings, err := s.recall(ctx, &n.in, sc, key)
+				n.show(findings)
+				return findings, err
+			}
+		}
+	}
 	key := in.appendKey((*buffer)[:0], sc.reads)
 	*buffer = key
+	return s.recall(ctx, in, sc, key)
+}
+
+// recall answers from memory, and asks the rules when it has no answer.
+func (s *Set) recall(ctx context.Context, in *Input, sc *scope, key []byte) ([]Finding, error) {
 	if findings, ok := sc.memory.get(key); ok {
 		return findings, nil
 	}

@@ -139,10 +139,14 @@ func read(r *http.Request, buf *bytes.Buffer) error {
 	}
 }
 
-// decode reads an AdmissionReview in one pass.
+// decode reads an AdmissionReview in one pass, and again where the scanner is unsure.
 func decode(body []byte) (*request, error) {
-	var review admissionReview
-	err := json.Unmarshal(body, &review)
+	review, sure := scan(body)
+	var err error
+	if !sure {
+		review = admissionReview{}
+		err = json.Unmarshal(body, &review)
+	}
 	bad := func(err error) error {
 		m := &malformed{status: http.StatusBadRequest, err: err}
 		if review.Request != nil {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench compares the webhook with Pod Security Admission's own webhook server over
-// HTTPS, in one run and with one core for each: requests per second of pods that look to
-// the rules like one before, and of new ones.
+// HTTPS, in one run and with one core for each: requests per second of pods that were sent
+// before, of new ones that have names of their own, and of pods that look to the rules
+// unlike any before, so that no answer is remembered.
 package main
 
 import (
@@ -28,8 +29,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/seccompgate/seccompgate/e2e/cluster"
 )
@@ -98,14 +101,18 @@ func run(ctx context.Context) (err error) {
 	}
 
 	certificate := mkdir(dir, "tls")
-	own, err := start(ctx, "seccompgate", "https://127.0.0.1:18444", "/validate?timeout=3s", filepath.Join(dir, "seccomp-webhook"),
+	memory, err := shippedEnvironment(filepath.Join(root, "manifests", "base", "webhook", "deployment.yaml"))
+	if err != nil {
+		return err
+	}
+	own, err := start(ctx, "seccompgate", "https://127.0.0.1:18444", "/validate?timeout=3s", memory, filepath.Join(dir, "seccomp-webhook"),
 		"--standalone", "--port", "18444", "--cert-dir", certificate, "--inventory", inventory)
 	if err != nil {
 		return err
 	}
 	defer own.stop()
 	// With the same certificate, so that connections cost the same.
-	psa, err := start(ctx, "PSA's webhook", "https://127.0.0.1:18443", "/", filepath.Join(dir, "psa"),
+	psa, err := start(ctx, "PSA's webhook", "https://127.0.0.1:18443", "/", nil, filepath.Join(dir, "psa"),
 		"--kubeconfig", c.Kubeconfig, "--secure-port", "18443", "--bind-address", "127.0.0.1", "--disable-http2-serving",
 		"--tls-cert-file", filepath.Join(certificate, "tls.crt"), "--tls-private-key-file", filepath.Join(certificate, "tls.key"))
 	if err != nil {
@@ -113,6 +120,26 @@ func run(ctx context.Context) (err error) {
 	}
 	defer psa.stop()
 	return compare(ctx, psa, own)
+}
+
+// shippedEnvironment is the environment that the first container of a Deployment is given in
+// plain text. Each server runs as it is shipped; the manifests of the other one set none.
+func shippedEnvironment(file string) ([]string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the shipped Deployment: %w", err)
+	}
+	var deployment appsv1.Deployment
+	if err := yaml.Unmarshal(text, &deployment); err != nil {
+		return nil, fmt.Errorf("read the shipped Deployment: %w", err)
+	}
+	var env []string
+	for _, v := range deployment.Spec.Template.Spec.Containers[0].Env {
+		if v.ValueFrom == nil {
+			env = append(env, v.Name+"="+v.Value)
+		}
+	}
+	return env, nil
 }
 
 func mkdir(parent, name string) string {
@@ -124,9 +151,9 @@ func mkdir(parent, name string) string {
 }
 
 // start runs a server on the first core and waits until it is ready.
-func start(ctx context.Context, name, address, path, program string, args ...string) (*server, error) {
+func start(ctx context.Context, name, address, path string, env []string, program string, args ...string) (*server, error) {
 	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", "0", program}, args...)...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Env = append(append(os.Environ(), env...), "GOMAXPROCS=1")
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -180,20 +207,16 @@ func compare(ctx context.Context, psa, own *server) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "pods\tserver\trequests/s\tp99\tratio")
 	for _, size := range []int{1, 4} {
-		for _, fresh := range []bool{false, true} {
+		for _, kind := range []kind{seenBefore, newNames, unlikeAny} {
 			results := make(map[*server][]measured)
 			for range *rounds {
 				for _, s := range []*server{psa, own} {
-					m, err := load(ctx, s, size, fresh)
+					m, err := load(ctx, s, size, kind)
 					if err != nil {
 						return err
 					}
 					results[s] = append(results[s], m)
 				}
-			}
-			kind := "seen before"
-			if fresh {
-				kind = "new"
 			}
 			base := median(results[psa])
 			for _, s := range []*server{psa, own} {
@@ -210,12 +233,34 @@ func median(all []measured) measured {
 	return sorted[len(sorted)/2]
 }
 
-// marker is replaced by a number of the same length in pods that are to be new.
-const marker = "worker-000000000"
+// kind of pods that are sent. Each but the first is a text in the pod whose digits are
+// counted up.
+type kind string
+
+const (
+	seenBefore kind = "seen before"
+	newNames   kind = "new"
+	unlikeAny  kind = "unlike any before"
+
+	// container is the name of the first container.
+	container = "worker-000000000"
+	// capability is one that it drops, to no effect.
+	capability = "CAP_000000000"
+)
+
+// digits of the pod that are counted up.
+func (k kind) digits(body []byte) []byte {
+	text := map[kind]string{newNames: container, unlikeAny: capability}[k]
+	if text == "" {
+		return nil
+	}
+	at := bytes.Index(body, []byte(text)) + strings.Index(text, "0")
+	return body[at : at+9]
+}
 
 var serial atomic.Int64
 
-func load(ctx context.Context, s *server, containers int, fresh bool) (measured, error) {
+func load(ctx context.Context, s *server, containers int, kind kind) (measured, error) {
 	body, err := review(containers)
 	if err != nil {
 		return measured{}, err
@@ -255,10 +300,10 @@ func load(ctx context.Context, s *server, containers int, fresh bool) (measured,
 		wg.Go(func() {
 			own := make([]time.Duration, 0, 1<<16)
 			text := slices.Clone(body)
-			at := bytes.Index(text, []byte(marker))
+			digits := kind.digits(text)
 			for time.Now().Before(end) && failed.Load() == nil {
-				if fresh {
-					copy(text[at:], fmt.Sprintf("worker-%09d", serial.Add(1)))
+				if digits != nil {
+					copy(digits, fmt.Sprintf("%09d", serial.Add(1)))
 				}
 				begun := time.Now()
 				if err := send(text); err != nil {
@@ -302,14 +347,14 @@ func review(containers int) ([]byte, error) {
 	}
 	var managed strings.Builder
 	for i := range containers {
-		name := marker
+		name, drop := container, []corev1.Capability{"ALL", capability}
 		if i > 0 {
-			name = fmt.Sprintf("helper-%d", i)
+			name, drop = fmt.Sprintf("helper-%d", i), drop[:1]
 		}
 		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{
 			Name: name, Image: "registry.example/payments/checkout:4.7.1", Args: []string{"--config=/etc/checkout/config.yaml", "--listen=:8080"},
 			Env:             []corev1.EnvVar{{Name: "LOG_LEVEL", Value: "info"}, {Name: "DATABASE_URL", Value: "postgres://checkout.payments.svc.cluster.local:5432/checkout?sslmode=verify-full"}},
-			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
+			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, Capabilities: &corev1.Capabilities{Drop: drop}},
 			VolumeMounts:    []corev1.VolumeMount{{Name: "config", MountPath: "/etc/checkout", ReadOnly: true}},
 		})
 		fmt.Fprintf(&managed, `,"k:{\"name\":\"helper-%d\"}":{".":{},"f:args":{},"f:env":{".":{},"k:{\"name\":\"DATABASE_URL\"}":{".":{},"f:name":{},"f:value":{}}},"f:image":{},"f:imagePullPolicy":{},"f:name":{},"f:resources":{},"f:securityContext":{".":{},"f:allowPrivilegeEscalation":{},"f:capabilities":{".":{},"f:drop":{}},"f:readOnlyRootFilesystem":{}},"f:volumeMounts":{".":{},"k:{\"mountPath\":\"/etc/checkout\"}":{".":{},"f:mountPath":{},"f:name":{},"f:readOnly":{}}}}`, i)
