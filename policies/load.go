@@ -33,6 +33,20 @@ type Policy struct {
 	Parameters map[string]string
 }
 
+// Declares says whether a module of the policy makes the rule. What cannot be parsed makes
+// none.
+func (p *Policy) Declares(id string) bool {
+	bundles, _ := parsePolicies([]Policy{*p})
+	for _, b := range bundles {
+		for _, m := range b.modules {
+			if pkg, ok := strings.CutPrefix(m.Package.Path.String(), "data."+rulesPackage+"."); ok && strings.ReplaceAll(pkg, "_", "-") == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Load compiles the built-in rules, those of the directory and those of the policies. The
 // error of a broken rule names file and line; all problems that the compiler finds are in
 // it.
