@@ -145,7 +145,12 @@ func TestUserRules(t *testing.T) {
 		t.Errorf("a pinned namespace answers %q; warnings (-want +got):\n%s", a.Message, d)
 	}
 
-	shared.policy(t, "images", rego(t, ":none", `endswith(container.imag, ":none")`))
+	broken := rego(t, ":none", `endswith(container.imag, ":none")`)
+	tried := shared.kubectl(t, "{apiVersion: seccompgate.io/v1alpha1, kind: SeccompPolicy, metadata: {name: images}, spec: "+broken+"}", "apply", "--dry-run=server", "-f", "-")
+	if want := "Warning: seccompgate: not in use, compile rules:   images/tag.rego:12: undefined ref: container.imag"; tried.Code != 0 || !strings.HasPrefix(tried.Stderr, want) {
+		t.Errorf("a dry run of a broken rule: exit %d, %q, want %q", tried.Code, tried.Stderr, want)
+	}
+	shared.policy(t, "images", broken)
 	shared.ready(t, "images", `False NotCompiled: compile rules:
   images/tag.rego:12: undefined ref: container.imag (container.imag;           ^;           have: "imag";           want (one of): ["allowPrivilegeEscalation" "capabilities" "declared" "field" "image" "index" "kind" "name" "privileged" "profile" "requested"])`)
 	// Another policy is taken all the same, which shows that this one was looked at.

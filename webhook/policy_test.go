@@ -247,11 +247,27 @@ func TestBrokenDirectoryAndPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRig(t, usePolicies(p, time.Now))
+	broken, empty := seccompPolicy(t, "broken", ruleModule(t, "x")), seccompPolicy(t, "empty", "{}")
+	p.Use(t.Context(), []*v1alpha1.SeccompPolicy{broken, empty})
+	failures := func(what, want string) {
+		t.Helper()
+		if got := value(t, m, `seccompgate_policy_loads_total{result="failure"}`); got != want {
+			t.Errorf("%s: %s failures, want %s", what, got, want)
+		}
+		if got := value(t, m, `seccompgate_seccomppolicies{state="broken"}`); got != "1" {
+			t.Errorf("%s: %s policies are broken, want 1", what, got)
+		}
+	}
+	failures("a broken policy", "1")
 	writeRule(t, dir, "")
+	p.Use(t.Context(), []*v1alpha1.SeccompPolicy{empty, broken})
+	failures("the same policies are not loaded again", "1")
 	p.reload(t.Context())
-	s := seccompPolicy(t, "s", ruleModule(t, userRuleText("theirs", `deny contains {"container": "", "field": "", "message": "t"} if input.labels.theirs`)))
+	failures("a broken directory", "2")
+	s := seccompPolicy(t, "s", strings.Replace(ruleModule(t, userRuleText("theirs", `deny contains {"container": "", "field": "", "message": "t"} if input.labels.theirs`)), "word", "other", 1))
 	s.Spec.Exceptions = seccompPolicy(t, "e", `{exceptions: [{rules: [mine], reason: r, expires: "2130-01-31T12:00:00Z"}]}`).Spec.Exceptions
-	p.Use(t.Context(), []*v1alpha1.SeccompPolicy{s})
+	p.Use(t.Context(), []*v1alpha1.SeccompPolicy{s, broken})
+	failures("nothing can be loaded", "2")
 	pod := func(label string) outcome {
 		return r.validate(t, on(t, "baseline", `{metadata: {labels: {`+label+`: x}}, spec: {containers: [{name: app}]}}`))
 	}
@@ -266,6 +282,7 @@ func TestBrokenDirectoryAndPolicies(t *testing.T) {
 	if o := pod("theirs"); o.Message != "seccompgate baseline: [theirs] t" {
 		t.Errorf("the directory is mended: %+v", o)
 	}
+	failures("the policy is as broken as before", "2")
 }
 
 // TestPinnedVersion: rules that came after the version of a mode warn in place of what the
