@@ -40,6 +40,8 @@ type Objects struct {
 	SeccompNodes      []*v1alpha1.SeccompNode
 	ProfileSets       []*v1alpha1.ProfileSet
 	LocalhostProfiles []*v1alpha1.LocalhostProfile
+	// SeccompPolicies are read with the others, and are no part of an index.
+	SeccompPolicies []*v1alpha1.SeccompPolicy
 }
 
 // ProfileFacts is what the eligible nodes of a pod know about one path. Its slices

@@ -32,11 +32,11 @@ const MaxInput = 64 << 20
 const ourVersion = "seccompgate.io/v1alpha1"
 
 // acceptedKinds is for messages.
-const acceptedKinds = "an inventory takes Node, Namespace, SeccompNode, ProfileSet, LocalhostProfile and lists of them"
+const acceptedKinds = "an inventory takes Node, Namespace, SeccompNode, ProfileSet, LocalhostProfile, SeccompPolicy and lists of them"
 
 // ReadObjects reads the objects of an inventory: a YAML or JSON stream, or a List,
-// of Node, SeccompNode, ProfileSet, LocalhostProfile and Namespace, as kubectl get
-// prints them. Of namespaces it returns the labels, by name.
+// of Node, SeccompNode, ProfileSet, LocalhostProfile, SeccompPolicy and Namespace, as
+// kubectl get prints them. Of namespaces it returns the labels, by name.
 //
 // Fields that our own kinds do not have are errors; Node and Namespace may be of a
 // newer Kubernetes. An error names the file, the document and the line, says what is
@@ -118,7 +118,7 @@ func (in *input) object(d Document, at jsontext.Pointer, value jsontext.Value, a
 	what := fmt.Sprintf("%s %q", head.Kind, name)
 	switch head.APIVersion + " " + head.Kind {
 	case "v1 Node", "v1 Namespace":
-	case ourVersion + " SeccompNode", ourVersion + " ProfileSet", ourVersion + " LocalhostProfile":
+	case ourVersion + " SeccompNode", ourVersion + " ProfileSet", ourVersion + " LocalhostProfile", ourVersion + " SeccompPolicy":
 	default:
 		return in.problem(d.LineOf(at), "%s of %s is not part of an inventory; remove it: %s", what, head.APIVersion, acceptedKinds)
 	}
@@ -155,6 +155,12 @@ func (in *input) object(d Document, at jsontext.Pointer, value jsontext.Value, a
 			in.objects.ProfileSets = append(in.objects.ProfileSets, &o)
 			// A name that is not the hash of the content makes nodes unknown, not the file wrong.
 			return v1alpha1.ValidateProfileFiles(o.Profiles, field.NewPath("profiles"))
+		})
+	case "SeccompPolicy":
+		var o v1alpha1.SeccompPolicy
+		return in.decode(d, at, what, value, &o, true, func() field.ErrorList {
+			in.objects.SeccompPolicies = append(in.objects.SeccompPolicies, &o)
+			return v1alpha1.ValidateSeccompPolicy(&o)
 		})
 	default:
 		var o v1alpha1.LocalhostProfile

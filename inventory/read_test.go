@@ -181,7 +181,7 @@ facts: {}
 }
 
 func TestReadObjectsRefuses(t *testing.T) {
-	const takes = "an inventory takes Node, Namespace, SeccompNode, ProfileSet, LocalhostProfile and lists of them"
+	const takes = "an inventory takes Node, Namespace, SeccompNode, ProfileSet, LocalhostProfile, SeccompPolicy and lists of them"
 	for _, tc := range []struct {
 		name, text, want string
 	}{

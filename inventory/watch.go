@@ -112,12 +112,9 @@ func apiSources(config *rest.Config) (sources, error) {
 	if err != nil {
 		return sources{}, fmt.Errorf("make client: %w", err)
 	}
-	ours := rest.CopyConfig(config)
-	ours.APIPath, ours.GroupVersion, ours.NegotiatedSerializer = "/apis", &v1alpha1.GroupVersion, codecs
-	ours.ContentType, ours.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
-	oursClient, err := rest.RESTClientFor(ours)
+	oursClient, err := ourClient(config, codecs)
 	if err != nil {
-		return sources{}, fmt.Errorf("make client: %w", err)
+		return sources{}, err
 	}
 	metadataClient, err := metadata.NewForConfig(config)
 	if err != nil {
@@ -138,6 +135,18 @@ func apiSources(config *rest.Config) (sources, error) {
 			},
 		},
 	}, nil
+}
+
+// ourClient is one for our own kinds.
+func ourClient(config *rest.Config, codecs runtime.NegotiatedSerializer) (rest.Interface, error) {
+	ours := rest.CopyConfig(config)
+	ours.APIPath, ours.GroupVersion, ours.NegotiatedSerializer = "/apis", &v1alpha1.GroupVersion, codecs
+	ours.ContentType, ours.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
+	client, err := rest.RESTClientFor(ours)
+	if err != nil {
+		return nil, fmt.Errorf("make client: %w", err)
+	}
+	return client, nil
 }
 
 // listWatch reads one kind of cluster-scoped objects.

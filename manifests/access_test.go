@@ -85,8 +85,8 @@ func TestWebhookOnlyReads(t *testing.T) {
 	}
 }
 
-// TestControllerAccess: it may make and change one Secret, and change the two
-// registrations. A list or a watch by name is one of that object only. Names cannot limit
+// TestControllerAccess: it may make and change one Secret, change the two registrations,
+// and say what became of policies. A list or a watch by name is one of that object only. Names cannot limit
 // who creates, so that creating is all that is open, and only in our namespace.
 func TestControllerAccess(t *testing.T) {
 	want := []string{
@@ -94,6 +94,9 @@ func TestControllerAccess(t *testing.T) {
 		"seccompgate: create secrets",
 		"seccompgate: get leases.coordination.k8s.io seccomp-controller",
 		"seccompgate: update leases.coordination.k8s.io seccomp-controller",
+		"list seccomppolicies.seccompgate.io",
+		"watch seccomppolicies.seccompgate.io",
+		"patch seccomppolicies/status.seccompgate.io",
 	}
 	for _, verb := range []string{"get", "list", "update", "watch"} {
 		want = append(want,

@@ -183,7 +183,7 @@ func TestRuleError(t *testing.T) {
 			file := filepath.Join(dir, "mine.rego")
 			want := []Finding{
 				{
-					Rule: RuleError, Level: Level(tc.level), Since: "v1.0", Index: -1,
+					Rule: RuleError, Failed: "mine", Level: Level(tc.level), Since: "v1.0", Index: -1,
 					Message:     "rule mine could not be evaluated: " + file + tc.why[len("FILE"):],
 					Remediation: "Correct the rule; until then every pod is judged by this finding in its place.",
 				},

@@ -188,12 +188,12 @@ func TestPartialEvaluationChangesNothing(t *testing.T) {
 // TestMainSaysTheSame compares the entry point for stock tools with the query that is
 // used.
 func TestMainSaysTheSame(t *testing.T) {
-	modules, _, err := parseTree(builtin, ".", "policies")
+	own, err := parseTree(builtin, ".", "policies")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := ast.NewCompiler()
-	if c.Compile(modules); c.Failed() {
+	if c.Compile(own.modules); c.Failed() {
 		t.Fatal(c.Errors)
 	}
 	stock, err := rego.New(rego.Compiler(c), rego.Query("data.seccompgate.main.findings"), rego.StrictBuiltinErrors(true)).PrepareForEval(t.Context())

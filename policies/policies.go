@@ -9,16 +9,11 @@ package policies
 
 import (
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +41,9 @@ const partialEvalTimeout = 10 * time.Second
 type Options struct {
 	// Directory with a user's rules, besides the built-in ones. Empty for none.
 	Directory string
-	// Parameters are input.parameters.
+	// Policies are a user's, too.
+	Policies []Policy
+	// Parameters are input.parameters, with those of the policies.
 	Parameters map[string]any
 	// Remember is how many decisions the set remembers; 0 or less for none. Nothing is
 	// remembered while a rule reads input.object.
@@ -91,68 +88,6 @@ func (s *Set) scope(level Level) *scope {
 	return &s.scopes[len(s.scopes)-1]
 }
 
-// Load compiles the built-in rules and those of the directory. The error of a broken
-// rule names file and line; all problems that the compiler finds are in it.
-func Load(ctx context.Context, opts Options) (*Set, error) {
-	return loadWithin(ctx, opts, partialEvalTimeout)
-}
-
-func loadWithin(ctx context.Context, opts Options, partialEval time.Duration) (*Set, error) {
-	own, sources, err := parseTree(builtin, ".", "policies")
-	if err != nil {
-		return nil, err
-	}
-	rules, err := rulesOf(own)
-	if err != nil {
-		return nil, err
-	}
-	for i := range rules {
-		rules[i].BuiltIn = true
-	}
-	modules := maps.Clone(own)
-
-	if opts.Directory != "" {
-		user, userSources, err := parseDirectory(opts.Directory)
-		if err != nil {
-			return nil, err
-		}
-		if err := refuseShadowing(user, rules); err != nil {
-			return nil, err
-		}
-		userRules, err := rulesOf(user)
-		if err != nil {
-			return nil, err
-		}
-		rules = append(rules, userRules...)
-		// A user's file must not take the place of one of ours, whatever it is called.
-		for file := range user {
-			modules["user:"+file], sources["user:"+file] = user[file], userSources[file]
-		}
-	}
-	slices.SortFunc(rules, func(a, b Rule) int { return strings.Compare(a.ID, b.ID) })
-
-	if opts.Parameters == nil {
-		opts.Parameters = map[string]any{}
-	}
-	parameters, err := ast.InterfaceToValue(opts.Parameters)
-	if err != nil {
-		return nil, fmt.Errorf("read parameters: %w", err)
-	}
-	s := &Set{rules: rules, byPkg: make(map[string]*Rule, len(rules)), digest: digest(sources), parameters: ast.NewTerm(parameters)}
-	for i := range s.rules {
-		s.byPkg[s.rules[i].pkg] = &s.rules[i]
-	}
-	if err := s.compile(ctx, modules, partialEval); err != nil {
-		return nil, err
-	}
-	for i := range s.scopes {
-		if !s.scopes[i].reads.top["object"] {
-			s.scopes[i].memory = newMemory(opts.Remember)
-		}
-	}
-	return s, nil
-}
-
 // Rules lists the rules of the set by id.
 func (s *Set) Rules() []Rule { return slices.Clone(s.rules) }
 
@@ -189,7 +124,8 @@ func entry(rules []*Rule) (*ast.Module, error) {
 
 const entryQuery = "data." + entryPackage + ".findings"
 
-func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module, partialEval time.Duration) error {
+// compileStrictly finds all that the compiler has to say about modules.
+func compileStrictly(modules map[string]*ast.Module) error {
 	schemas, err := schemaSet()
 	if err != nil {
 		return err
@@ -202,6 +138,11 @@ func (s *Set) compile(ctx context.Context, modules map[string]*ast.Module, parti
 	if strict.Compile(modules); strict.Failed() {
 		return compileError(strict.Errors)
 	}
+	return nil
+}
+
+// prepare makes the queries of modules that have been compiled strictly.
+func (s *Set) prepare(ctx context.Context, modules map[string]*ast.Module, partialEval time.Duration) error {
 	s.store = inmem.NewFromObjectWithOpts(map[string]any{}, inmem.OptReturnASTValuesOnRead(true))
 	options := func(c *ast.Compiler, query string) []func(*rego.Rego) {
 		return []func(*rego.Rego){
@@ -483,7 +424,7 @@ func (s *Set) finding(r *Rule, v any, in *Input) Finding {
 
 func (r *Rule) failed(why string) Finding {
 	return Finding{
-		Rule: RuleError, Level: r.Level, Since: r.Since, Index: -1,
+		Rule: RuleError, Failed: r.ID, Level: r.Level, Since: r.Since, Index: -1,
 		Message:     fmt.Sprintf("rule %s could not be evaluated: %s", r.ID, why),
 		Remediation: "Correct the rule; until then every pod is judged by this finding in its place.",
 	}
@@ -544,117 +485,4 @@ func compileError(errs ast.Errors) error {
 	}
 	slices.Sort(lines)
 	return fmt.Errorf("compile rules:\n  %s", strings.Join(slices.Compact(lines), "\n  "))
-}
-
-func rulesOf(modules map[string]*ast.Module) ([]Rule, error) {
-	var rules []Rule
-	var errs []error
-	for _, file := range slices.Sorted(maps.Keys(modules)) {
-		m := modules[file]
-		r, err := ruleOf(file, m, m.Annotations)
-		switch {
-		case err != nil:
-			errs = append(errs, err)
-		case r != nil:
-			if i := slices.IndexFunc(rules, func(o Rule) bool { return o.ID == r.ID }); i >= 0 {
-				errs = append(errs, fmt.Errorf("%s:%d: package %s.%s is also in %s; a rule is one file", file, m.Package.Location.Row, rulesPackage, r.pkg, rules[i].file))
-				continue
-			}
-			rules = append(rules, *r)
-		}
-	}
-	return rules, errors.Join(errs...)
-}
-
-// refuseShadowing keeps a user's package from being, or lying under, one of ours.
-func refuseShadowing(user map[string]*ast.Module, rules []Rule) error {
-	var errs []error
-	for _, file := range slices.Sorted(maps.Keys(user)) {
-		m := user[file]
-		pkg := strings.TrimPrefix(m.Package.Path.String(), "data.")
-		say := func(why string) {
-			errs = append(errs, fmt.Errorf("%s:%d: package %s: %s", file, m.Package.Location.Row, pkg, why))
-		}
-		switch {
-		case pkg != "seccompgate" && !strings.HasPrefix(pkg, "seccompgate."):
-			continue
-		case slices.ContainsFunc(rules, func(r Rule) bool {
-			own := rulesPackage + "." + r.pkg
-			return pkg == own || strings.HasPrefix(pkg, own+".") || strings.HasPrefix(pkg, own+"[")
-		}):
-			say("a built-in rule has this id; choose another")
-		case !strings.HasPrefix(pkg, rulesPackage+"."):
-			say(fmt.Sprintf("only packages %s.<id> are open to you; a library takes a name outside seccompgate", rulesPackage))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func parseDirectory(dir string) (map[string]*ast.Module, map[string][]byte, error) {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read policies: %w", err)
-	}
-	if !info.IsDir() {
-		return nil, nil, fmt.Errorf("read policies: %s is not a directory; name the folder that holds the .rego files", dir)
-	}
-	return parseTree(os.DirFS(dir), ".", dir)
-}
-
-// parseTree parses every .rego file below root but tests, and reports every broken one.
-func parseTree(fsys fs.FS, root, name string) (map[string]*ast.Module, map[string][]byte, error) {
-	modules, sources := make(map[string]*ast.Module), make(map[string][]byte)
-	var errs []error
-	err := fs.WalkDir(fsys, root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		// A ConfigMap volume keeps its files twice, once below a folder called ..data.
-		if d.IsDir() && path != root && strings.HasPrefix(d.Name(), "..") {
-			return fs.SkipDir
-		}
-		if d.IsDir() || filepath.Ext(path) != ".rego" || strings.HasSuffix(path, "_test.rego") {
-			return nil
-		}
-		file := filepath.Join(name, path)
-		info, err := fs.Stat(fsys, path)
-		if err != nil {
-			return err
-		}
-		if !info.Mode().IsRegular() || info.Size() > maxPolicyBytes {
-			errs = append(errs, fmt.Errorf("%s: not a regular file of at most %d bytes", file, maxPolicyBytes))
-			return nil
-		}
-		raw, err := fs.ReadFile(fsys, path)
-		if err != nil {
-			return err
-		}
-		m, err := ast.ParseModuleWithOpts(file, string(raw), ast.ParserOptions{ProcessAnnotation: true, Capabilities: capabilities()})
-		var parse ast.Errors
-		var empty *ast.Error
-		switch {
-		case errors.As(err, &parse):
-			errs = append(errs, compileError(parse))
-		case errors.As(err, &empty): // the parser has no other single error
-			errs = append(errs, fmt.Errorf("%s:1: the file is empty; a rule begins with its package", file))
-		case err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", file, err))
-		default:
-			modules[file], sources[file] = m, raw
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("read policies %s: %w", name, err)
-	}
-	return modules, sources, errors.Join(errs...)
-}
-
-func digest(sources map[string][]byte) string {
-	h := sha256.New()
-	for _, file := range slices.Sorted(maps.Keys(sources)) {
-		fmt.Fprintf(h, "%s %d\n", filepath.Base(file), len(sources[file]))
-		h.Write(sources[file])
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }

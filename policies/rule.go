@@ -61,6 +61,8 @@ type Finding struct {
 	Remediation string
 	// Unknown: the finding rests only on nodes about which nothing is known.
 	Unknown bool
+	// Failed is the rule that a rule-error stands for; empty for any other finding.
+	Failed string
 }
 
 const rulesPackage = "seccompgate.rules"

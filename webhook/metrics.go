@@ -38,6 +38,10 @@ const (
 	modeWarn    = "warn"
 	modeAudit   = "audit"
 
+	policyInUse   = "in-use"
+	policyBroken  = "broken"
+	policyInvalid = "invalid"
+
 	// userRule stands for every rule that is not built in.
 	userRule = "user"
 )
@@ -48,6 +52,7 @@ type Metrics struct {
 
 	decisions  *prometheus.CounterVec
 	findings   *prometheus.CounterVec
+	excused    *prometheus.CounterVec
 	injections *prometheus.CounterVec
 	duration   *prometheus.HistogramVec
 	refused    *prometheus.CounterVec
@@ -55,6 +60,7 @@ type Metrics struct {
 	checks     *prometheus.GaugeVec
 	policy     *prometheus.GaugeVec
 	loads      *prometheus.CounterVec
+	supplied   *prometheus.GaugeVec
 
 	// builtIn are the rules that have a label value of their own.
 	builtIn map[string]bool
@@ -71,6 +77,10 @@ func NewMetrics() *Metrics {
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "seccompgate_findings_total",
 			Help: "Findings by rule and by the mode that they concern; rules that are not built in count as user.",
+		}, []string{"rule", "mode"}),
+		excused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "seccompgate_findings_excused_total",
+			Help: "Findings that an exception of a SeccompPolicy excuses, by rule and by the mode that they would have concerned; they count nowhere else.",
 		}, []string{"rule", "mode"}),
 		injections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "seccompgate_injections_total",
@@ -101,9 +111,13 @@ func NewMetrics() *Metrics {
 			Name: "seccompgate_policy_loads_total",
 			Help: "Loads of changed rules. After a failed one the rules before stay in use.",
 		}, []string{"result"}),
+		supplied: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "seccompgate_seccomppolicies",
+			Help: "SeccompPolicies by state: in use, broken (rules that do not compile, so that the ones before stay), or invalid (its exceptions excuse nothing, too).",
+		}, []string{"state"}),
 	}
 	m.registry.MustRegister(
-		m.decisions, m.findings, m.injections, m.duration, m.refused, m.inWork, m.checks, m.policy, m.loads,
+		m.decisions, m.findings, m.excused, m.injections, m.duration, m.refused, m.inWork, m.checks, m.policy, m.loads, m.supplied,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	for _, d := range []string{decisionAllowed, decisionDenied, decisionWouldDeny, decisionExempt, decisionError} {
@@ -121,6 +135,9 @@ func NewMetrics() *Metrics {
 	}
 	for _, r := range []string{"success", "failure"} {
 		m.loads.WithLabelValues(r)
+	}
+	for _, s := range []string{policyInUse, policyBroken, policyInvalid} {
+		m.supplied.WithLabelValues(s)
 	}
 	for _, p := range []string{PathMutate, PathValidate} {
 		m.duration.WithLabelValues(p)
@@ -181,9 +198,11 @@ func (m *Metrics) use(set *policies.Set) {
 			}
 		}
 		for _, mode := range []string{modeEnforce, modeWarn, modeAudit} {
-			m.findings.WithLabelValues(userRule, mode)
-			for rule := range m.builtIn {
-				m.findings.WithLabelValues(rule, mode)
+			for _, counter := range []*prometheus.CounterVec{m.findings, m.excused} {
+				counter.WithLabelValues(userRule, mode)
+				for rule := range m.builtIn {
+					counter.WithLabelValues(rule, mode)
+				}
 			}
 		}
 	}
@@ -199,10 +218,28 @@ func (m *Metrics) countInjection(req *request, result string) {
 
 func (m *Metrics) countFindings(mode string, findings []policies.Finding) {
 	for i := range findings {
-		rule := findings[i].Rule
-		if !m.builtIn[rule] {
-			rule = userRule
-		}
-		m.findings.WithLabelValues(rule, mode).Inc()
+		m.findings.WithLabelValues(m.ruleValue(findings[i].Rule), mode).Inc()
 	}
+}
+
+func (m *Metrics) countExcused(excused []review.Excused) {
+	for i := range excused {
+		e := &excused[i]
+		for _, mode := range []struct {
+			name     string
+			concerns bool
+		}{{modeEnforce, e.Enforce}, {modeWarn, e.Warn}, {modeAudit, e.Audit}} {
+			if mode.concerns {
+				m.excused.WithLabelValues(m.ruleValue(e.Rule), mode.name).Inc()
+			}
+		}
+	}
+}
+
+// ruleValue is the label value of a rule.
+func (m *Metrics) ruleValue(id string) string {
+	if m.builtIn[id] {
+		return id
+	}
+	return userRule
 }

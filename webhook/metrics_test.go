@@ -62,6 +62,8 @@ func TestMetricsVerbatim(t *testing.T) {
 		"seccompgate_decisions_total{resource}":             {"binding", "namespace", "other", "own", "pod", "workload"},
 		"seccompgate_findings_total{mode}":                  {"audit", "enforce", "warn"},
 		"seccompgate_findings_total{rule}":                  rules,
+		"seccompgate_findings_excused_total{mode}":          {"audit", "enforce", "warn"},
+		"seccompgate_findings_excused_total{rule}":          rules,
 		"seccompgate_injections_total{result}":              {"error", "injected", "unchanged"},
 		"seccompgate_policy_info{digest}":                   {"…"},
 		"seccompgate_policy_loads_total{result}":            {"failure", "success"},
@@ -70,6 +72,7 @@ func TestMetricsVerbatim(t *testing.T) {
 		"seccompgate_request_duration_seconds_count{path}":  paths,
 		"seccompgate_request_duration_seconds_sum{path}":    paths,
 		"seccompgate_requests_in_work":                      {},
+		"seccompgate_seccomppolicies{state}":                {"broken", "in-use", "invalid"},
 		"seccompgate_requests_refused_total{reason}":        {"malformed", "overload", "size"},
 	}
 	for k, v := range want {

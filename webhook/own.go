@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
+	"github.com/seccompgate/seccompgate/policies"
 	"github.com/seccompgate/seccompgate/seccomp"
+	"github.com/seccompgate/seccompgate/webhook/review"
 )
 
 // validateOwn judges objects of our own kinds: what their schemas cannot say.
@@ -28,8 +31,49 @@ func (h *handlers) validateOwn(req *request, body []byte) *answer {
 		h.Metrics.count(req, resourceOwn, decisionDenied)
 	default:
 		h.Metrics.count(req, resourceOwn, decisionAllowed)
+		if req.Kind.Kind == "SeccompPolicy" {
+			for _, w := range h.policyWarnings(req.Object.text(body)) {
+				a.warn(w)
+			}
+		}
 	}
 	return a
+}
+
+// policyWarnings say what of a valid policy has no effect. None of it is refused: what is
+// missing may come with another policy, and rules that do not compile leave those before
+// in use, which the status says as well.
+func (h *handlers) policyWarnings(text []byte) []string {
+	var p v1alpha1.SeccompPolicy
+	if err := json.Unmarshal(text, &p); err != nil {
+		return nil // it has been read before
+	}
+	var warnings []string
+	supplied := review.PolicyOf(&p)
+	if len(supplied.Modules) > 0 {
+		broken, err := policies.Check(policies.Options{
+			Policies: []policies.Policy{supplied}, Parameters: review.SettingsParameters(&h.Settings),
+		})
+		if err := errors.Join(err, broken[p.Name]); err != nil {
+			warnings = append(warnings, fmt.Sprintf("not in use, %v", err))
+		}
+	}
+	known := func(id string) bool {
+		return slices.ContainsFunc(h.Policies().Rules(), func(r policies.Rule) bool { return r.ID == id }) || supplied.Declares(id)
+	}
+	for i := range p.Spec.Exceptions {
+		e := &p.Spec.Exceptions[i]
+		at := field.NewPath("spec", "exceptions").Index(i)
+		if !time.Now().Before(e.Expires.Time) {
+			warnings = append(warnings, fmt.Sprintf("%s: %s has passed, so that nothing is excused", at.Child("expires"), e.Expires.UTC().Format(time.RFC3339)))
+		}
+		for j, id := range e.Rules {
+			if !known(id) {
+				warnings = append(warnings, fmt.Sprintf("%s: there is no rule %s; nothing is excused until there is one", at.Child("rules").Index(j), id))
+			}
+		}
+	}
+	return warnings
 }
 
 func ownProblems(kind string, object, old []byte) (field.ErrorList, error) {

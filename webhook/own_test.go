@@ -54,3 +54,41 @@ func TestOldRecording(t *testing.T) {
 		t.Errorf("a recording that ended cannot be changed any more: %+v", o)
 	}
 }
+
+// TestPolicyWarnings: what has no effect is said to whoever writes it, and refused it is
+// not.
+func TestPolicyWarnings(t *testing.T) {
+	module := func(text string) string {
+		return strings.TrimSuffix(strings.TrimPrefix(ruleModule(t, text), "{"), ", parameters: {word: said}}")
+	}
+	const ends = `reason: r, expires: "2130-01-31T12:00:00Z"`
+	for _, tc := range []struct {
+		name, spec string
+		want       []string
+	}{
+		{"nothing", `{}`, nil},
+		{"good", `{` + module(userRuleText("my_own", `deny contains {"container": "", "field": "", "message": "m"}`)) + `, exceptions: [{rules: [unset, my-own], ` + ends + `}]}`, nil},
+		{"a rule that does not compile", `{` + module(userRuleText("mine", `deny contains {"container": "", "field": "", "message": "m"} if input.labels.x ==`)) + `}`, []string{
+			`seccompgate: not in use, compile rules:   x/rule.rego:13: unexpected eof token (deny contains {"container": "", "field": "", "message": "m"} if input.labels.x ==;`,
+		}},
+		{"a setting", `{` + module(userRuleText("mine", `deny contains {"container": "", "field": "", "message": "m"}`)) + `, parameters: {missingProfile: all}}`, []string{
+			`seccompgate: not in use, x: parameter "missingProfile" is one of the configuration; choose another name`,
+		}},
+		{"exceptions without effect", `{exceptions: [{rules: [unset, unconfind], ` + ends + `}, {rules: [unset], reason: r, expires: "2020-01-31T13:00:00+01:00"}]}`, []string{
+			`seccompgate: spec.exceptions[0].rules[1]: there is no rule unconfind; nothing is excused until there is one`,
+			`seccompgate: spec.exceptions[1].expires: 2020-01-31T12:00:00Z has passed, so that nothing is excused`,
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := newRig(t, nil).validate(t, own(t, "SeccompPolicy", "seccomppolicies", `{metadata: {name: x}, spec: `+tc.spec+`}`))
+			for i := range got.Warnings {
+				if i < len(tc.want) && strings.HasPrefix(got.Warnings[i], tc.want[i]) {
+					got.Warnings[i] = tc.want[i] // the rest is the compiler's
+				}
+			}
+			if diff := cmp.Diff(outcome{Allowed: true, Warnings: tc.want}, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

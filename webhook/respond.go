@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/seccompgate/seccompgate/policies"
+	"github.com/seccompgate/seccompgate/webhook/review"
 )
 
 // Limits of what an answer carries, in bytes. The API server cuts a warning at 256
@@ -147,17 +149,28 @@ func (a *answer) warnFindings(findings []policies.Finding) {
 	}
 }
 
+// warnExcused adds a warning for each excused finding of which people are told: who makes
+// a pod that lives on an exception must know when it ends. The mode audit never talks to
+// them.
+func (a *answer) warnExcused(excused []review.Excused) {
+	for i := range excused {
+		if e := &excused[i]; e.Enforce || e.Warn {
+			a.warn("excused: " + excusedText(e))
+		}
+	}
+}
+
 // warn adds a warning.
 func (a *answer) warn(text string) {
 	a.warnings = append(a.warnings, cut("seccompgate: "+text, maxWarning))
 }
 
 // listed is the first findings and the number of the others, in at most limit bytes.
-func listed(findings []policies.Finding, limit int) string {
+func listed[F any](findings []F, textOf func(*F) string, limit int) string {
 	limit -= len("; and 100000 more")
 	var b strings.Builder
 	for i := range findings {
-		text := cut(findingText(&findings[i]), limit)
+		text := cut(textOf(&findings[i]), limit)
 		if i == shownFindings || b.Len() > 0 && b.Len()+len("; ")+len(text) > limit {
 			fmt.Fprintf(&b, "; and %d more", len(findings)-i)
 			break
@@ -171,6 +184,11 @@ func listed(findings []policies.Finding, limit int) string {
 }
 
 func findingText(f *policies.Finding) string { return "[" + f.Rule + "] " + f.Message }
+
+// excusedText has what ends and why before what was found: a warning may be cut.
+func excusedText(e *review.Excused) string {
+	return fmt.Sprintf("[%s] until %s by SeccompPolicy %s (%s): %s", e.Rule, e.Until.UTC().Format(time.RFC3339), e.Policy, e.Reason, e.Message)
+}
 
 // cut makes text printable and at most limit bytes long.
 func cut(text string, limit int) string {

@@ -55,7 +55,7 @@ func TestAnswersAreAccepted(t *testing.T) {
 		}
 		for _, key := range []string{annotationDecision, annotationFindings, annotationWouldDeny, annotationExempt, annotationError, annotationPolicy} {
 			if random.IntN(2) == 0 {
-				a.annotate(key, listed(findings, maxAnnotation))
+				a.annotate(key, listed(findings, findingText, maxAnnotation))
 			}
 		}
 		text := a.appendTo(nil)

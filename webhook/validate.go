@@ -18,6 +18,7 @@ import (
 const (
 	annotationDecision  = "decision"
 	annotationFindings  = "findings"
+	annotationExcused   = "excused"
 	annotationWouldDeny = "would-deny"
 	annotationExempt    = "exempt"
 	annotationError     = "error"
@@ -79,10 +80,13 @@ func (h *handlers) validateWorkload(ctx context.Context, req *request, body []by
 		h.Metrics.countFindings(modeWarn, d.Warned)
 		h.Metrics.countFindings(modeAudit, d.Audited)
 	}
+	if len(d.Excused) > 0 && !req.DryRun {
+		h.Metrics.countExcused(d.Excused)
+	}
 	// Asking first keeps the arguments from being made for nothing.
 	if log := h.Log.V(1); log.Enabled() {
 		log.Info("Request reviewed", "kind", req.Kind.Kind, "namespace", req.Namespace, "name", r.Object.Metadata.DisplayName(),
-			"operation", req.Operation, "decision", decision, "denied", len(d.Denied), "warned", len(d.Warned), "audited", len(d.Audited))
+			"operation", req.Operation, "decision", decision, "denied", len(d.Denied), "warned", len(d.Warned), "audited", len(d.Audited), "excused", len(d.Excused))
 	}
 	return a
 }
@@ -100,15 +104,19 @@ func (h *handlers) record(a *answer, d *review.Decision, subresource string) str
 		a.deny(http.StatusForbidden, denial(d, subresource))
 	case len(d.WouldDeny) > 0:
 		decision = decisionWouldDeny
-		a.annotate(annotationWouldDeny, listed(d.WouldDeny, maxAnnotation))
+		a.annotate(annotationWouldDeny, listed(d.WouldDeny, findingText, maxAnnotation))
 	}
 	a.annotate(annotationDecision, decision)
 	if len(d.Audited) > 0 {
-		a.annotate(annotationFindings, listed(d.Audited, maxAnnotation))
+		a.annotate(annotationFindings, listed(d.Audited, findingText, maxAnnotation))
+	}
+	if len(d.Excused) > 0 {
+		a.annotate(annotationExcused, listed(d.Excused, excusedText, maxAnnotation))
 	}
 	if d.Allowed {
 		// Who is denied reads that, and needs no warnings about the rest.
 		a.warnFindings(d.Warned)
+		a.warnExcused(d.Excused)
 	}
 	return decision
 }
@@ -128,7 +136,7 @@ func denial(d *review.Decision, subresource string) string {
 		hint += debugHint
 	}
 	prefix := fmt.Sprintf("seccompgate %s: ", d.Modes.Enforce.Level)
-	return prefix + listed(d.Denied, maxMessage-len(prefix)-len(hint)) + hint
+	return prefix + listed(d.Denied, findingText, maxMessage-len(prefix)-len(hint)) + hint
 }
 
 // undecided answers a request that no rule could judge: where findings deny, it is denied.

@@ -31,12 +31,15 @@ type SeccompPolicyList struct {
 
 // SeccompPolicySpec is what the user supplies.
 type SeccompPolicySpec struct {
-	// Rules are Rego modules; each is one rule or a library.
+	// Rules are Rego modules; each is one rule or a library. Those of one policy compile
+	// without those of others; packages are not shared. While they do not compile, those
+	// that the policy had before stay in use.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	Rules []RegoModule `json:"rules,omitempty"`
-	// Parameters are seen by rules as input.parameters.
+	// Parameters are seen by the rules of all policies as input.parameters. A name belongs
+	// to one policy.
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 63 && size(self[key]) <= 4096)",message="a parameter's name has at most 63 characters and its value at most 4096"
 	Parameters map[string]string `json:"parameters,omitempty"`
@@ -73,13 +76,14 @@ type PolicyException struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Namespaces []string `json:"namespaces,omitempty"`
-	// PodSelector chooses pods by label; empty means all.
+	// PodSelector chooses pods by label; empty means all. Whoever makes a pod chooses its
+	// labels: who may use the exception is said by namespaces.
 	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
-	// Reason is shown with every excused finding.
+	// Reason is shown with every excused finding, in one line.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Reason string `json:"reason"`
-	// Expires is when the exception ends by itself.
+	// Expires is when the exception ends by itself. Pods that run then go on running.
 	Expires metav1.Time `json:"expires"`
 }
 

@@ -31,6 +31,10 @@ var (
 	ruleID     = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 )
 
+// noRules are the ids of findings that stand for rules which could not be asked: excusing
+// them would excuse every rule.
+func noRules() []string { return []string{"rule-error", "not-synced"} }
+
 // ValidateSeccompPolicy says what is wrong with the object, but for the Rego, which only
 // the compiler can judge. Whether a rule of an exception exists is not said either: it
 // may come with another policy.
@@ -77,6 +81,10 @@ func validateException(e *PolicyException, at *field.Path) field.ErrorList {
 		errs = append(errs, field.Required(at.Child("rules"), "name the rules whose findings are excused; there is no entry for all of them"))
 	}
 	for i, id := range e.Rules {
+		if slices.Contains(noRules(), id) {
+			errs = append(errs, field.Invalid(at.Child("rules").Index(i), id, "stands for any rule that gave no answer; name the rule itself, and its errors are excused with its findings"))
+			continue
+		}
 		if len(id) > validation.DNS1123LabelMaxLength || !ruleID.MatchString(id) {
 			errs = append(errs, field.Invalid(at.Child("rules").Index(i), shorten(id), "is not the id of a rule, such as profile-missing; there are no patterns"))
 		}

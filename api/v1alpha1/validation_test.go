@@ -385,6 +385,10 @@ func TestValidateSeccompPolicy(t *testing.T) {
 			`spec.exceptions[0].reason: Required value: say why; it is shown with every excused finding`,
 			`spec.exceptions[0].expires: Required value: say when the exception ends, such as 2030-01-31T00:00:00Z`,
 		}},
+		{"an exception from whatever fails", func(p *SeccompPolicy) { p.Spec.Exceptions[0].Rules = []string{"rule-error", "unset", "not-synced"} }, []string{
+			`spec.exceptions[0].rules[0]: Invalid value: "rule-error": stands for any rule that gave no answer; name the rule itself, and its errors are excused with its findings`,
+			`spec.exceptions[0].rules[2]: Invalid value: "not-synced": stands for any rule that gave no answer; name the rule itself, and its errors are excused with its findings`,
+		}},
 		{"too many of everything", func(p *SeccompPolicy) {
 			p.Spec.Exceptions = make([]PolicyException, 257)
 			for i := range p.Spec.Exceptions {

@@ -87,6 +87,9 @@ func (o *options) serve(ctx context.Context, config *rest.Config, namespace stri
 			return fmt.Errorf("add the certificate's loop: %w", err)
 		}
 	}
+	if err := addPolicies(m); err != nil {
+		return fmt.Errorf("add the loop of policies: %w", err)
+	}
 	if err := m.Start(ctx); err != nil {
 		var listening *net.OpError
 		if errors.As(err, &listening) && listening.Op == "listen" {

@@ -14,7 +14,8 @@ import (
 )
 
 const usage = `seccomp-controller writes to the cluster what seccompgate keeps there: the webhook's serving
-certificate, and its CA bundle in the registered webhooks. Of several replicas, one works.
+certificate, its CA bundle in the registered webhooks, and the status of SeccompPolicies. Of
+several replicas, one works.
 
 Usage:
   seccomp-controller --config FILE

@@ -97,10 +97,15 @@ func newServer(ctx context.Context, o options, log logr.Logger) (*server, error)
 	if err != nil {
 		return nil, badInput{err}
 	}
+	objects, labels, err := o.readInventory()
+	if err != nil {
+		return nil, badInput{err}
+	}
 	metrics := webhook.NewMetrics()
 	rules, err := webhook.LoadPolicies(ctx, policies.Options{
 		Directory:  o.policies,
-		Parameters: map[string]any{"missingProfile": string(settings.MissingProfile)},
+		Policies:   review.PoliciesOf(objects.SeccompPolicies),
+		Parameters: review.SettingsParameters(&settings),
 		Remember:   *settings.Limits.RememberedDecisions,
 	}, metrics, log)
 	switch {
@@ -118,14 +123,15 @@ func newServer(ctx context.Context, o options, log logr.Logger) (*server, error)
 	s.background = append(s.background, files.Start)
 
 	store := &inventory.Store{}
-	reviewing := review.Config{Policies: rules.Current, Facts: store.Index, Synced: store.Synced, Settings: settings}
+	reviewing := review.Config{Policies: rules.Current, Facts: store.Index, Synced: store.Synced, Exceptions: rules.Exceptions, Settings: settings}
 	serving := webhook.Options{Policies: rules.Current, Settings: settings, Metrics: metrics, Log: log}
 	checks := []webhook.Check{{Name: "certificate", Test: func(context.Context) error { return files.Healthy() }}}
 	if o.standalone {
-		serving.Namespaces, reviewing.AnyName, err = o.readInventory(store)
-		if err != nil {
-			return nil, badInput{err}
-		}
+		// Without an inventory nothing is known of the nodes, and every well-formed name is
+		// that of a profile.
+		serving.Namespaces, reviewing.AnyName = labels, o.inventory == ""
+		store.Set(inventory.NewIndex(objects))
+		rules.Use(ctx, objects.SeccompPolicies)
 	} else {
 		config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
 		if err != nil {
@@ -138,10 +144,17 @@ func newServer(ctx context.Context, o options, log logr.Logger) (*server, error)
 		serving.Namespaces, serving.Pods = store, webhook.APIPods{Client: client.CoreV1().RESTClient()}
 		s.background = append(s.background, func(ctx context.Context) error {
 			return inventory.Watch(ctx, config, store, log)
+		}, func(ctx context.Context) error {
+			return inventory.WatchPolicies(ctx, config, log, rules.Use)
 		})
 		checks = append(checks, webhook.Check{Name: "inventory", Test: func(context.Context) error {
 			if !store.Synced() {
 				return errors.New("the nodes and namespaces have not been read yet")
+			}
+			return nil
+		}}, webhook.Check{Name: "policies", Test: func(context.Context) error {
+			if !rules.Synced() {
+				return errors.New("the SeccompPolicies have not been read yet")
 			}
 			return nil
 		}})
@@ -239,24 +252,17 @@ type noLabels map[string]map[string]string
 // NamespaceLabels returns the labels of a namespace.
 func (n noLabels) NamespaceLabels(name string) (map[string]string, bool) { return n[name], true }
 
-// readInventory fills the store from a file. Without one nothing is known of the nodes,
-// and every well-formed name is that of a profile.
-func (o *options) readInventory(store *inventory.Store) (namespaces noLabels, anyName bool, err error) {
+// readInventory reads the file that stands for a cluster, if one is named.
+func (o *options) readInventory() (inventory.Objects, noLabels, error) {
 	if o.inventory == "" {
-		store.Set(inventory.NewIndex(inventory.Objects{}))
-		return nil, true, nil
+		return inventory.Objects{}, nil, nil
 	}
 	file, err := os.Open(o.inventory)
 	if err != nil {
-		return nil, false, fmt.Errorf("read inventory: %w; name a readable file with --inventory", err)
+		return inventory.Objects{}, nil, fmt.Errorf("read inventory: %w; name a readable file with --inventory", err)
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
-	objects, labels, err := inventory.ReadObjects(file, o.inventory)
-	if err != nil {
-		return nil, false, err
-	}
-	store.Set(inventory.NewIndex(objects))
-	return labels, false, nil
+	return inventory.ReadObjects(file, o.inventory)
 }
 
 func newClient(config *rest.Config) (*kubernetes.Clientset, error) {

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/seccompgate/seccompgate/certs"
 )
 
 // asCommand makes the test binary the command itself.
@@ -87,6 +89,9 @@ extra: 1
 	}
 	inventory := file(t, "inventory.yaml", "a: [")
 	certificates := t.TempDir()
+	if _, err := certs.WriteFiles(certificates, certs.Options{DNSNames: []string{"localhost"}}); err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		name string
 		args []string
@@ -115,6 +120,7 @@ extra: 1
 		{"a broken rule", []string{"--standalone", "--policies", rules}, "compile rules:\n  " + rule + ":4: unexpected eof token (deny contains x if {;                    ^)"},
 		{"no rules", []string{"--standalone", "--policies", "/nonexistent"}, "read policies: stat /nonexistent: no such file or directory; name a readable directory with --policies"},
 		{"a broken inventory", []string{"--standalone", "--cert-dir", certificates, "--inventory", inventory}, inventory + ": document 1, line 1: did not find expected node content; correct the YAML"},
+		{"a broken policy", []string{"--standalone", "--cert-dir", certificates, "--inventory", file(t, "policy.yaml", "{apiVersion: seccompgate.io/v1alpha1, kind: SeccompPolicy, metadata: {name: images}, spec: {rules: [{name: a.rego, rego: x}]}}")}, "compile rules:\n  images/a.rego:1: package expected"},
 		{"no inventory", []string{"--standalone", "--cert-dir", certificates, "--inventory", "/nonexistent/i.yaml"}, "read inventory: open /nonexistent/i.yaml: no such file or directory; name a readable file with --inventory"},
 		{"no certificate", []string{"--cert-dir", "/nonexistent"}, "load certificate /nonexistent/tls.crt with key /nonexistent/tls.key: open /nonexistent/tls.crt: no such file or directory; name a directory that has both with --cert-dir, or have one filled with --standalone"},
 		{"no cluster", []string{"--cert-dir", certificates}, "find the API server: invalid configuration: no configuration has been provided, try setting KUBERNETES_MASTER environment variable; set KUBECONFIG, run inside a cluster, or use --standalone"},
@@ -350,6 +356,29 @@ metadata: {name: n1}
 facts:
   seccompRoot: /var/lib/kubelet/seccomp
   profiles: [{path: profiles/app.json, digest: "sha256:`+strings.Repeat("ab", 32)+`", valid: true, analysis: {defaultAction: SCMP_ACT_ERRNO}}]
+---
+apiVersion: seccompgate.io/v1alpha1
+kind: SeccompPolicy
+metadata: {name: images}
+spec:
+  parameters: {tag: ":latest"}
+  exceptions: [{rules: [unconfined], reason: vendor image, expires: "2130-01-31T00:00:00Z"}]
+  rules:
+  - name: tag.rego
+    rego: |
+      # METADATA
+      # title: A tag that moves
+      # description: Images have a tag that stays.
+      # custom:
+      #   level: baseline
+      #   since: v0.1
+      #   remediation: Write another.
+      package seccompgate.rules.tag
+
+      deny contains {"container": c.name, "field": c.field, "message": "the tag moves"} if {
+      	some c in input.containers
+      	endswith(c.image, input.parameters.tag)
+      }
 `)
 	rules := t.TempDir()
 	if err := os.WriteFile(filepath.Join(rules, "hosts.rego"), []byte(`# METADATA
@@ -376,6 +405,8 @@ deny contains {"container": "", "field": "spec.hostNetwork", "message": "host ne
 		{"strict", pod("profiles/ap.json", ""), "[profile-missing]"},
 		{"other", pod("profiles/ap.json", ""), `"allowed":true`}, // no labels, and the defaults are privileged
 		{"strict", pod("profiles/app.json", `"hostNetwork":true,`), "[hosts] host network"},
+		{"strict", `{"spec":{"containers":[{"name":"app","image":"app:latest"}]}}`, "[tag] the tag moves"},
+		{"strict", `{"spec":{"securityContext":{"seccompProfile":{"type":"Unconfined"}},"containers":[{"name":"app"}]}}`, "excused: [unconfined] until 2130-01-31T00:00:00Z by SeccompPolicy images (vendor image)"},
 	} {
 		if got := s.post(t, "/validate", tc.namespace, tc.pod); !strings.Contains(got, tc.want) {
 			t.Errorf("namespace %s, pod %s: %s\nwant %s", tc.namespace, tc.pod, got, tc.want)

@@ -49,7 +49,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.StringVar(&o.policies, "policies", "", "`DIR` with rules of your own, which may be replaced at any time")
 	flags.StringVar(&o.registration, "registration", "seccompgate", "`NAME` of the webhook configurations whose CA bundle is verified before the first request; empty for none")
 	flags.BoolVar(&o.standalone, "standalone", false, "serve without an API server; makes a certificate when --cert-dir is empty")
-	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with Node, SeccompNode, ProfileSet, LocalhostProfile and Namespace objects, with --standalone")
+	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with Node, SeccompNode, ProfileSet, LocalhostProfile, SeccompPolicy and Namespace objects, with --standalone")
 	flags.IntVar(&o.verbosity, "verbosity", 0, "0 logs what operators need, 1 every decision")
 	flags.BoolVar(&o.version, "version", false, "print the version")
 	if err := flags.Parse(args); err != nil {

@@ -40,7 +40,9 @@ would inject is applied first. Every finding of the level and of those below it 
 
 Rules about what the nodes have need --inventory, the objects that "kubectl get -o yaml" prints
 of nodes, seccompnodes, profilesets, localhostprofiles and namespaces, or --profiles, a directory
-that stands for what one node has. Without either they answer with a note.
+that stands for what one node has. Without either they answer with a note. The rules of
+seccomppolicies in --inventory judge, too, and their exceptions excuse findings until they end;
+what is excused is shown.
 
 -o sarif is for code scanning, -o junit for what shows the results of tests. Both name lines, and
 say what could not be read.
@@ -49,7 +51,7 @@ Exit codes: 0 nothing found, 1 findings, 2 bad usage or input that cannot be rea
 		Example: `  seccompctl check -f deploy/ --level restricted
   helm template . | seccompctl check -f - -o json
   seccompctl check -f deploy/ -o sarif > seccomp.sarif
-  kubectl get nodes,seccompnodes,profilesets,localhostprofiles,namespaces -o yaml > inventory.yaml
+  kubectl get nodes,seccompnodes,profilesets,localhostprofiles,seccomppolicies,namespaces -o yaml > inventory.yaml
   seccompctl check -f deploy/ --inventory inventory.yaml`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), s) },
@@ -150,17 +152,19 @@ func newChecker(ctx context.Context, level v1alpha1.Level, directory string, kno
 	settings := v1alpha1.WebhookConfig{Defaults: v1alpha1.ModeDefaults{Enforce: level}}
 	settings.Default()
 	load := builtInRules
-	if directory != "" {
-		load = func() (*policies.Set, error) { return loadRules(ctx, directory) }
+	if directory != "" || len(known.policies) > 0 {
+		load = func() (*policies.Set, error) { return loadRules(ctx, directory, known.policies) }
 	}
 	rules, err := load()
 	if err != nil {
 		return nil, err
 	}
+	exceptions := review.NewExceptions(known.policies)
 	reviewer, err := review.New(review.Config{
-		Policies: func() *policies.Set { return rules },
-		Facts:    func() *inventory.Index { return known.index },
-		Settings: settings,
+		Policies:   func() *policies.Set { return rules },
+		Facts:      func() *inventory.Index { return known.index },
+		Exceptions: func() *review.Exceptions { return exceptions },
+		Settings:   settings,
 	})
 	asked := slices.DeleteFunc(rules.Rules(), func(r policies.Rule) bool { return r.Level.Rank() > policies.Level(level).Rank() })
 	return &checker{facts: known, reviewer: reviewer, level: level, rules: asked}, err
@@ -168,13 +172,15 @@ func newChecker(ctx context.Context, level v1alpha1.Level, directory string, kno
 
 // builtInRules compiles the built-in rules once, for whoever asks.
 var builtInRules = sync.OnceValues(func() (*policies.Set, error) {
-	return loadRules(context.Background(), "")
+	return loadRules(context.Background(), "", nil)
 })
 
-// loadRules compiles the built-in rules and those of a directory, if one is named.
-func loadRules(ctx context.Context, directory string) (*policies.Set, error) {
+// loadRules compiles the built-in rules, those of a directory, if one is named, and those
+// of policies.
+func loadRules(ctx context.Context, directory string, supplied []*v1alpha1.SeccompPolicy) (*policies.Set, error) {
 	rules, err := policies.Load(ctx, policies.Options{
-		Directory: directory, Parameters: map[string]any{"missingProfile": string(v1alpha1.MissingOnAny)},
+		Directory: directory, Policies: review.PoliciesOf(supplied),
+		Parameters: review.SettingsParameters(&v1alpha1.WebhookConfig{MissingProfile: v1alpha1.MissingOnAny}),
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w; name a directory of rules with --policies", err)
@@ -217,12 +223,20 @@ func (c *checker) judge(ctx context.Context, m *manifest) (report.Result, bool, 
 	for _, n := range d.Notes {
 		result.Notes = append(result.Notes, report.Note{Message: n})
 	}
+	line := func(f *report.Finding) {
+		if c.lines {
+			f.Line = m.line(inventory.FieldPointer(f.Field))
+		}
+	}
 	for _, f := range d.Denied {
 		finding := report.FindingOf(f)
-		if c.lines {
-			finding.Line = m.line(inventory.FieldPointer(f.Field))
-		}
+		line(&finding)
 		result.Findings = append(result.Findings, finding)
+	}
+	for _, e := range d.Excused {
+		excused := report.ExcusedOf(e)
+		line(&excused.Finding)
+		result.Excused = append(result.Excused, excused)
 	}
 	result.Allowed = len(result.Findings) == 0
 	// What rests only on nodes of which nothing is known is no verdict.

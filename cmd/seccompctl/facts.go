@@ -14,11 +14,12 @@ import (
 	"github.com/seccompgate/seccompgate/webhook/report"
 )
 
-// facts are what is known of a cluster: nodes and the labels of namespaces.
+// facts are what is known of a cluster: nodes, the labels of namespaces, and policies.
 type facts struct {
 	// index is nil when nothing is known of nodes.
 	index      *inventory.Index
 	namespaces map[string]map[string]string
+	policies   []*v1alpha1.SeccompPolicy
 }
 
 // readFacts reads an inventory file, or a directory of profiles. Neither is fine, both
@@ -49,7 +50,7 @@ func readFacts(inventoryFile, profiles string, stdin io.Reader) (facts, error) {
 	if err != nil {
 		return facts{}, err
 	}
-	return facts{index: inventory.NewIndex(objects), namespaces: namespaces}, nil
+	return facts{index: inventory.NewIndex(objects), namespaces: namespaces, policies: objects.SeccompPolicies}, nil
 }
 
 // optedIn says whether labels on pods have an effect in the namespace: one that nobody

@@ -28,7 +28,7 @@ With -o json, all that a rule says of itself.`,
 			if err != nil {
 				return err
 			}
-			set, err := loadRules(c.Context(), directory)
+			set, err := loadRules(c.Context(), directory, nil)
 			if err != nil {
 				return err
 			}

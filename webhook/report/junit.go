@@ -109,8 +109,10 @@ func (r *Results) junit() *junitReport {
 			c.Line = cmp.Or(result.Findings[0].Line, c.Line)
 			c.Failure = &junitProblem{kind: "finding", message: result.summary(), text: text.String()}
 		}
-		if len(result.Notes) > 0 {
+		// What is excused fails nothing, and is no test that was left out either.
+		if len(result.Notes)+len(result.Excused) > 0 {
 			text.Reset()
+			result.writeExcused(&text, "")
 			result.writeNotes(&text, "")
 			output := junitOutput(text.String())
 			c.Output = &output

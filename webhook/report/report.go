@@ -10,8 +10,10 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seccompgate/seccompgate/policies"
+	"github.com/seccompgate/seccompgate/webhook/review"
 )
 
 // Stdin is the File of what came from standard input.
@@ -50,6 +52,8 @@ type Result struct {
 	Allowed  bool      `json:"allowed"`
 	Findings []Finding `json:"findings"`
 	Notes    []Note    `json:"notes"`
+	// Excused are findings that an exception excuses: they count for nothing, and are shown.
+	Excused []Excused `json:"excused,omitempty"`
 }
 
 // Finding is one rule's verdict on one container; the container is empty for the pod.
@@ -63,6 +67,16 @@ type Finding struct {
 	// Line of the file that the field stands on, or the nearest around it that there is,
 	// from 1; 0 when nobody asked.
 	Line int `json:"-"`
+}
+
+// Excused is a finding and the exception that excuses it.
+type Excused struct {
+	Finding
+	// Policy is the SeccompPolicy that has the exception.
+	Policy string `json:"policy"`
+	Reason string `json:"reason"`
+	// Until is when the exception ends.
+	Until time.Time `json:"until"`
 }
 
 // Note is something to know that is no finding. Rule is the rule that it concerns, empty
@@ -80,6 +94,11 @@ func FindingOf(f policies.Finding) Finding {
 	}
 }
 
+// ExcusedOf takes an excused finding over.
+func ExcusedOf(e review.Excused) Excused {
+	return Excused{Finding: FindingOf(e.Finding), Policy: e.Policy, Reason: e.Reason, Until: e.Until.UTC()}
+}
+
 // Denied counts the results with findings.
 func (r *Results) Denied() int {
 	n := 0
@@ -87,6 +106,15 @@ func (r *Results) Denied() int {
 		if !r.Results[i].Allowed {
 			n++
 		}
+	}
+	return n
+}
+
+// excused counts the findings that are excused.
+func (r *Results) excused() int {
+	n := 0
+	for i := range r.Results {
+		n += len(r.Results[i].Excused)
 	}
 	return n
 }
@@ -172,16 +200,20 @@ func (r *Results) text() string {
 		}
 		fmt.Fprintf(&b, "%s: %s: %s\n", result.File, result.title(), verdict)
 		result.writeFindings(&b, "  ")
+		result.writeExcused(&b, "  ")
 		result.writeNotes(&b, "  ")
 	}
-	denied := r.Denied()
+	denied, excused := r.Denied(), ""
+	if n := r.excused(); n > 0 {
+		excused = fmt.Sprintf(", findings excused: %d", n)
+	}
 	switch {
 	case len(r.Results) == 0:
 		b.WriteString("nothing to judge: no pod and no workload in the input\n")
 	case denied == 0:
-		fmt.Fprintf(&b, "%s, none denied\n", objects(len(r.Results)))
+		fmt.Fprintf(&b, "%s, none denied%s\n", objects(len(r.Results)), excused)
 	default:
-		fmt.Fprintf(&b, "%s, %d denied\n", objects(len(r.Results)), denied)
+		fmt.Fprintf(&b, "%s, %d denied%s\n", objects(len(r.Results)), denied, excused)
 	}
 	return b.String()
 }
@@ -202,6 +234,20 @@ func (r *Result) writeFindings(b *strings.Builder, indent string) {
 			fmt.Fprintf(b, "%s  %s\n", indent, f.Remediation)
 		}
 	}
+}
+
+// writeExcused writes what is excused, why, and until when.
+func (r *Result) writeExcused(b *strings.Builder, indent string) {
+	for i := range r.Excused {
+		e := &r.Excused[i]
+		fmt.Fprintf(b, "%sexcused: %s (%s)  %s\n", indent, e.Rule, e.Level, e.Message)
+		fmt.Fprintf(b, "%s  %s\n", indent, e.why())
+	}
+}
+
+// why is the exception in one line.
+func (e *Excused) why() string {
+	return fmt.Sprintf("until %s by SeccompPolicy %s: %s", e.Until.Format(time.RFC3339), e.Policy, e.Reason)
 }
 
 func (r *Result) writeNotes(b *strings.Builder, indent string) {

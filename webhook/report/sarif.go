@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/seccompgate/seccompgate/policies"
@@ -85,6 +86,13 @@ type (
 		Message      sarifMessage      `json:"message"`
 		Locations    []sarifLocation   `json:"locations"`
 		Fingerprints map[string]string `json:"partialFingerprints"`
+		// Suppressions are left out of a run without any: all results have the list, or none.
+		Suppressions *[]sarifSuppression `json:"suppressions,omitempty"`
+	}
+	sarifSuppression struct {
+		Kind          string `json:"kind"`
+		Status        string `json:"status"`
+		Justification string `json:"justification"`
 	}
 	sarifLocation struct {
 		Physical sarifPhysicalLocation  `json:"physicalLocation"`
@@ -130,12 +138,14 @@ func (r *Results) sarif() sarifLog {
 		result := &r.Results[i]
 		for j := range result.Findings {
 			f := &result.Findings[j]
-			run.Results = append(run.Results, sarifResult{
-				RuleID: f.Rule, RuleIndex: rules.index(f.Rule, f), Level: sarifError,
-				Message:      sarifMessage{Text: sarifText(f.Message)},
-				Locations:    []sarifLocation{result.location(f)},
-				Fingerprints: map[string]string{"findingHash/v1": result.fingerprint(f, seen)},
-			})
+			run.Results = append(run.Results, result.sarif(f, sarifError, &rules, seen))
+		}
+		for j := range result.Excused {
+			e := &result.Excused[j]
+			// Readers that know no suppressions must not take it for an error.
+			excused := result.sarif(&e.Finding, sarifNote, &rules, seen)
+			excused.Suppressions = &[]sarifSuppression{{Kind: "external", Status: "accepted", Justification: e.why()}}
+			run.Results = append(run.Results, excused)
 		}
 		for _, n := range result.Notes {
 			notification := sarifNotification{
@@ -148,6 +158,13 @@ func (r *Results) sarif() sarifLog {
 			*notifications = append(*notifications, notification)
 		}
 	}
+	if slices.ContainsFunc(run.Results, func(r sarifResult) bool { return r.Suppressions != nil }) {
+		for i := range run.Results {
+			if run.Results[i].Suppressions == nil {
+				run.Results[i].Suppressions = &[]sarifSuppression{}
+			}
+		}
+	}
 	for _, e := range r.Errors {
 		*notifications = append(*notifications, sarifNotification{
 			Level: sarifError, Message: sarifMessage{Text: sarifText(e.Message)},
@@ -156,6 +173,16 @@ func (r *Results) sarif() sarifLog {
 	}
 	run.Tool.Driver = sarifDriver{Name: "seccompgate", Version: r.Version, InformationURI: homepage, Rules: rules.list}
 	return sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{run}}
+}
+
+// sarif is what is said of one finding.
+func (r *Result) sarif(f *Finding, level string, rules *sarifRules, seen map[string]int) sarifResult {
+	return sarifResult{
+		RuleID: f.Rule, RuleIndex: rules.index(f.Rule, f), Level: level,
+		Message:      sarifMessage{Text: sarifText(f.Message)},
+		Locations:    []sarifLocation{r.location(f)},
+		Fingerprints: map[string]string{"findingHash/v1": r.fingerprint(f, seen)},
+	}
 }
 
 // sarifRules are the rules of a run, and where in the list each stands.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -112,6 +113,41 @@ func TestSARIF(t *testing.T) {
 	}
 }
 
+// excused has a finding of each kind.
+func excused() *Results {
+	f := Finding{Rule: "unset", Level: "restricted", Message: "has none"}
+	until := time.Date(2030, time.January, 31, 0, 0, 0, 0, time.UTC)
+	return &Results{Results: []Result{
+		{File: "a.yaml", Kind: "Pod", Name: "a", Findings: []Finding{f}},
+		{File: "a.yaml", Kind: "Pod", Name: "b", Allowed: true, Excused: []Excused{{Finding: f, Policy: "legacy", Reason: "vendor image", Until: until}}},
+	}}
+}
+
+// TestSARIFSuppressions: what is excused is suppressed and no error, and either every
+// result has suppressions or none has.
+func TestSARIFSuppressions(t *testing.T) {
+	suppressions := func(r *Results) (all []*[]sarifSuppression, levels []string) {
+		for _, result := range r.sarif().Runs[0].Results {
+			all, levels = append(all, result.Suppressions), append(levels, result.Level)
+		}
+		return all, levels
+	}
+	got, levels := suppressions(excused())
+	if d := cmp.Diff([]*[]sarifSuppression{
+		{}, {{Kind: "external", Status: "accepted", Justification: "until 2030-01-31T00:00:00Z by SeccompPolicy legacy: vendor image"}},
+	}, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"error", "note"}, levels); d != "" {
+		t.Errorf("levels (-want +got):\n%s", d)
+	}
+	without := excused()
+	without.Results = without.Results[:1]
+	if got, _ := suppressions(without); got[0] != nil {
+		t.Errorf("suppressions of a run without any: %v", got[0])
+	}
+}
+
 // TestSARIFSchema validates with the validator of the policy engine: the standard's schema
 // is the only judge of what a reader accepts.
 func TestSARIFSchema(t *testing.T) {
@@ -143,6 +179,7 @@ func TestSARIFSchema(t *testing.T) {
 	for name, document := range map[string]string{
 		"everything": full,
 		"nothing":    written(&Results{}),
+		"excused":    written(excused()),
 		"no lines":   written(&Results{Results: []Result{{File: "a b", Kind: "Pod", Findings: []Finding{{Rule: "x"}}, Notes: []Note{{}}}}}),
 		"errors":     written(&Results{Errors: []Error{{}}}),
 	} {

@@ -16,6 +16,8 @@ type Decision struct {
 	// WouldDeny are findings that are reported in place of denying: in a dry run, and for
 	// a pod that its kubelet runs whatever is answered.
 	WouldDeny []policies.Finding
+	// Excused are findings that an exception takes out of all the others.
+	Excused []Excused
 	// Notes are warnings that come from no rule: labels without a meaning or an effect.
 	Notes []string
 	// Exempt is what exempts the request (namespace, user or runtimeClass); empty when

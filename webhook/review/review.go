@@ -7,7 +7,7 @@
 // The way of a request is
 //
 //	Extract -> choose -> podInput (seccomp.Resolve) -> nodeInput (inventory.Index)
-//	-> policies.Set.Evaluate -> Decision.decide
+//	-> policies.Set.Evaluate -> Decision.excuse -> Decision.decide
 package review
 
 import (
@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/inventory"
@@ -80,6 +81,10 @@ type Config struct {
 	// Synced says whether Facts are complete. Until then a pod that names a Localhost
 	// profile is denied, where denying is possible.
 	Synced func() bool
+	// Exceptions returns the current ones; nil for none at all.
+	Exceptions func() *Exceptions
+	// Now is the clock that exceptions end by. Defaults to time.Now.
+	Now func() time.Time
 	// Settings of the product. Exempt namespaces and the like are in here.
 	Settings v1alpha1.WebhookConfig
 }
@@ -90,6 +95,8 @@ type Reviewer struct {
 	facts       func() *inventory.Index
 	anyName     bool
 	synced      func() bool
+	exceptions  func() *Exceptions
+	now         func() time.Time
 	settings    v1alpha1.WebhookConfig
 	namespaces  map[string]bool
 	users       map[string]bool
@@ -105,6 +112,12 @@ func New(c Config) (*Reviewer, error) {
 	if c.Synced == nil {
 		c.Synced = func() bool { return true }
 	}
+	if c.Exceptions == nil {
+		c.Exceptions = func() *Exceptions { return nil }
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	set := func(names []string) map[string]bool {
 		m := make(map[string]bool, len(names))
 		for _, n := range names {
@@ -113,7 +126,8 @@ func New(c Config) (*Reviewer, error) {
 		return m
 	}
 	return &Reviewer{
-		policies: c.Policies, facts: c.Facts, anyName: c.AnyName, synced: c.Synced, settings: c.Settings,
+		policies: c.Policies, facts: c.Facts, anyName: c.AnyName, synced: c.Synced,
+		exceptions: c.Exceptions, now: c.Now, settings: c.Settings,
 		namespaces: set(c.Settings.Exemptions.Namespaces), users: set(c.Settings.Exemptions.Usernames),
 		runtimes:    set(c.Settings.Exemptions.RuntimeClasses),
 		denyUnknown: c.Settings.UnknownNodes == v1alpha1.UnknownDeny,
@@ -175,6 +189,9 @@ func (r *Reviewer) Review(ctx context.Context, req *Request) (Decision, error) {
 	if err != nil {
 		d.Allowed = !d.Enforcing
 		return d, fmt.Errorf("review %s %s/%s: %w", req.Kind, req.Namespace, w.name(), err)
+	}
+	if x := r.exceptions(); x != nil && len(findings) > 0 {
+		findings = d.excuse(findings, x, subject{namespace: req.Namespace, labels: in.Labels, labelled: isWorkload}, r.now())
 	}
 	d.decide(findings, h)
 	return d, nil
