@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,13 +26,21 @@ import (
 const certManagerOverlay cluster.Overlay = "cert-manager"
 
 // TestCertManager: with cert-manager's own controllers and its CA injector the overlay
-// enforces, a CA bundle that somebody wipes comes back, and certificates are renewed
-// without a request that fails.
+// enforces, whether it takes the place of another or is the first, a CA bundle that somebody
+// wipes comes back, and certificates are renewed without a request that fails.
 func TestCertManager(t *testing.T) {
-	withCertManager(t)
+	addCertManager(t)
+	useNodes(t)
+	t.Run("switched", switchToCertManager)
+
+	if err := shared.uninstall(t.Context(), certManagerOverlay); err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.install(t.Context(), certManagerOverlay); err != nil {
+		t.Fatal(err)
+	}
 	useNodes(t)
 	namespace := shared.namespace(t, "cert-manager-user", map[string]string{enforceLabel: "baseline"})
-
 	t.Run("installed", func(t *testing.T) {
 		shared.mustKubectl(t, "", "-n", ownNamespace, "wait", "--for=condition=Ready", "issuers,certificates", "--all", "--timeout=20s")
 		checkInjected(t)
@@ -44,36 +53,70 @@ func TestCertManager(t *testing.T) {
 	t.Run("renewed", func(t *testing.T) { renewUnderLoad(t, namespace) })
 }
 
-// withCertManager gives the test a cluster with cert-manager, in which its overlay is
-// installed anew.
-func withCertManager(t *testing.T) {
+// addCertManager gives the cluster a cert-manager until the end of the test, and then the
+// shared overlay again.
+func addCertManager(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
-	if err := shared.uninstall(t.Context(), overlay); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := shared.install(ctx, overlay); err != nil {
-			t.Fatal(err)
-		}
-	})
 	m, err := shared.AddCertManager(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := m.Remove(ctx); err != nil {
-			t.Error(err)
+		if t.Failed() {
+			t.Logf("cert-manager says:\n%s", m.Tail())
 		}
-	})
-	if err := shared.install(t.Context(), certManagerOverlay); err != nil {
-		t.Fatalf("%v\n%s", err, m.Tail())
-	}
-	t.Cleanup(func() {
 		if err := shared.uninstall(ctx, certManagerOverlay); err != nil {
 			t.Error(err)
 		}
+		if err := m.Remove(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := shared.install(ctx, overlay); err != nil {
+			t.Fatal(err)
+		}
 	})
+}
+
+// switchToCertManager does what the README says. The CA before stays in the bundle, so that
+// replicas which have not heard of the new certificate go on.
+func switchToCertManager(t *testing.T) {
+	const command = "kubectl -n seccompgate delete deployment,pdb seccomp-controller"
+	readme, err := os.ReadFile(filepath.Join(shared.root, "README.md"))
+	if err != nil || !strings.Contains(string(readme), "`"+command+"`") {
+		t.Fatalf("the README does not have the command %q: %v", command, err)
+	}
+	namespace := shared.namespace(t, "switched", map[string]string{enforceLabel: "baseline"})
+	before := secret(t, "seccomp-webhook-tls")
+	shared.mustKubectl(t, "", strings.Fields(command)[1:]...)
+	if err := shared.StopControllers(); err != nil {
+		t.Fatal(err)
+	}
+	shared.mustKubectl(t, "", "apply", "-k", filepath.Join(shared.root, "manifests", "overlays", string(certManagerOverlay)))
+	shared.eventually(t, "every webhook trusts the CA before and that of cert-manager", func() (bool, string) {
+		want := string(before["ca.crt"]) + string(secret(t, "seccomp-webhook-tls")["ca.crt"])
+		for name, bundle := range bundles(t) {
+			if string(bundle) != want {
+				return false, name + " does not"
+			}
+		}
+		return true, ""
+	})
+	shared.eventuallySays(t, namespace, unconfinedPod, unconfinedDenial)
+
+	replica := shared.webhook.Replicas()[0]
+	if err := replica.SyncVolumes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := secret(t, "seccomp-webhook-tls")
+	waitServed(t, replica.IP, after[corev1.TLSCertKey])
+	if err := shared.webhook.Publish(replica); err != nil { // what there is of connections was trusted when it was made
+		t.Fatal(err)
+	}
+	shared.eventuallySays(t, namespace, unconfinedPod, unconfinedDenial)
+	if issuer := certificate(t, after[corev1.TLSCertKey]).Issuer.CommonName; issuer != "seccompgate CA" {
+		t.Errorf("the certificate is issued by %q, want the CA of the overlay", issuer)
+	}
 }
 
 // checkInjected checks that every webhook has the CA of the Certificate from the CA injector.

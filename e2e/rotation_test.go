@@ -20,8 +20,9 @@ import (
 	"github.com/seccompgate/seccompgate/e2e/cluster"
 )
 
-// rotations is how many certificates are renewed under load; one takes some three seconds.
-var rotations = flag.Int("rotations", 40, "certificates that TestCertificateRotation renews")
+// rotations is how many certificates are renewed under load. One takes the controller some
+// three seconds, and cert-manager less than one.
+var rotations = flag.Int("rotations", 40, "certificates that TestCertificateRotation and TestCertManager renew")
 
 // TestCertificateRotation renews the certificate again and again under requests that fail
 // when the API server does not trust it: none may fail.
