@@ -73,10 +73,11 @@ func newSuite(c *cluster.Cluster) (*suite, error) {
 
 // install applies an overlay and learns which kinds there are then.
 func (s *suite) install(ctx context.Context, o cluster.Overlay) error {
-	var err error
-	if s.webhook, err = s.Install(ctx, o); err != nil {
+	webhook, err := s.Install(ctx, o)
+	if err != nil {
 		return err
 	}
+	s.webhook = webhook
 	return s.Discover()
 }
 

@@ -77,11 +77,28 @@ func Build(ctx context.Context, progress io.Writer) (Binaries, error) {
 
 func buildKubernetes(ctx context.Context, root string, progress io.Writer) (string, error) {
 	module := filepath.Join(root, "e2e")
-	key, err := cacheKey(ctx, module)
+	return once(ctx, module, filepath.Join(root, ".cache", "kubernetes"), []string{"go.mod", "go.sum"}, progress, func(dir string) error {
+		version, err := goOutput(ctx, module, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(progress, "Building Kubernetes %s and etcd from source, once: 10 to 15 minutes on 2 cores.\n", version)
+		for name, pkg := range kubernetesPackages() {
+			if err := goBuild(ctx, module, "-trimpath", "-ldflags", linkFlags(version), "-o", filepath.Join(dir, name), pkg); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// once returns the directory of cache that build has filled from these files of the module,
+// now or some time before.
+func once(ctx context.Context, module, cache string, files []string, progress io.Writer, build func(dir string) error) (string, error) {
+	key, err := cacheKey(ctx, module, files)
 	if err != nil {
 		return "", err
 	}
-	cache := filepath.Join(root, ".cache", "kubernetes")
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("make cache: %w", err)
 	}
@@ -97,21 +114,13 @@ func buildKubernetes(ctx context.Context, root string, progress io.Writer) (stri
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("look into cache: %w", err)
 	}
-	version, err := goOutput(ctx, module, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
-	if err != nil {
-		return "", err
-	}
-	fmt.Fprintf(progress, "Building Kubernetes %s and etcd from source, once: 10 to 15 minutes on 2 cores.\n", version)
 	start := time.Now()
 	partial := dir + ".partial"
 	if err := os.RemoveAll(partial); err != nil {
 		return "", fmt.Errorf("clear cache: %w", err)
 	}
-	for name, pkg := range kubernetesPackages() {
-		err := goBuild(ctx, module, "-trimpath", "-ldflags", linkFlags(version), "-o", filepath.Join(partial, name), pkg)
-		if err != nil {
-			return "", err
-		}
+	if err := build(partial); err != nil {
+		return "", err
 	}
 	if err := os.Rename(partial, dir); err != nil {
 		return "", fmt.Errorf("keep binaries: %w", err)
@@ -121,14 +130,14 @@ func buildKubernetes(ctx context.Context, root string, progress io.Writer) (stri
 }
 
 // cacheKey changes whenever the binaries could.
-func cacheKey(ctx context.Context, module string) (string, error) {
+func cacheKey(ctx context.Context, module string, files []string) (string, error) {
 	goVersion, err := goOutput(ctx, module, "env", "GOVERSION", "GOOS", "GOARCH")
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
 	fmt.Fprintln(sum, goVersion, linkFlags(""))
-	for _, name := range []string{"go.mod", "go.sum"} {
+	for _, name := range files {
 		content, err := os.ReadFile(filepath.Join(module, name))
 		if err != nil {
 			return "", fmt.Errorf("compute cache key: %w", err)

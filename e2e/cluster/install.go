@@ -55,7 +55,7 @@ func (c *Cluster) install(ctx context.Context, overlay Overlay) (*Service, error
 	}
 	c.services = append(c.services, s)
 	if _, err := s.AddReplica(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Stop())
 	}
 	return s, c.waitRegistered(ctx)
 }

@@ -22,6 +22,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -62,7 +63,7 @@ func (c *Cluster) startPod(ctx context.Context, namespace, name string, spec cor
 }
 
 func (p *Pod) start(ctx context.Context, extra []string) error {
-	if err := p.SyncVolumes(ctx); err != nil {
+	if err := p.waitVolumes(ctx); err != nil {
 		return err
 	}
 	kubeconfig, err := p.serviceAccountKubeconfig(ctx)
@@ -130,6 +131,23 @@ func (p *Pod) local(arg string) string {
 }
 
 func (p *Pod) volume(name string) string { return filepath.Join(p.dir, "volumes", name) }
+
+// waitVolumes waits for what the pod mounts, as the kubelet does: who makes it may be slower
+// than who makes the pod.
+func (p *Pod) waitVolumes(ctx context.Context) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		last = p.SyncVolumes(ctx)
+		if apierrors.IsNotFound(last) {
+			return false, nil
+		}
+		return true, last
+	})
+	if wait.Interrupted(err) {
+		return errors.Join(err, last)
+	}
+	return err
+}
 
 // SyncVolumes brings the Secrets and ConfigMaps that the pod mounts up to date, as
 // the kubelet does within a minute of a change.

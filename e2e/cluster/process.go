@@ -128,6 +128,9 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Tail returns the end of the program's log.
+func (p *Process) Tail() string { return tail(p.Log) }
+
 // tail returns the end of the program's log, for an error that needs its cause.
 func tail(path string) string {
 	content, err := os.ReadFile(path)

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// CertManager is a running one.
+type CertManager struct {
+	*Process
+
+	cluster *Cluster
+	kinds   string // the directory of its CustomResourceDefinitions
+}
+
+// AddCertManager makes cert-manager's kinds and runs its own controllers and its CA
+// injector, in one process and as a member of system:masters. Its webhook, which only
+// refuses and defaults, is not there. Who adds it removes it.
+func (c *Cluster) AddCertManager(ctx context.Context, progress io.Writer) (*CertManager, error) {
+	m, err := c.addCertManager(ctx, progress)
+	if err != nil {
+		return nil, fmt.Errorf("add cert-manager: %w", err)
+	}
+	return m, nil
+}
+
+func (c *Cluster) addCertManager(ctx context.Context, progress io.Writer) (*CertManager, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := buildCertManager(ctx, root, progress)
+	if err != nil {
+		return nil, fmt.Errorf("build: %w", err)
+	}
+	m := &CertManager{cluster: c, kinds: filepath.Join(dir, "crds")}
+	// They are too long for the annotation of kubectl's own apply.
+	if _, err := c.MustKubectl(ctx, "", "apply", "--server-side", "-f", m.kinds); err != nil {
+		return nil, err
+	}
+	if _, err := c.MustKubectl(ctx, "", "wait", "--for=condition=Established", "-f", m.kinds); err != nil {
+		return nil, err
+	}
+	if m.Process, err = c.start("cert-manager", filepath.Join(dir, "cert-manager"), []string{"KUBECONFIG=" + c.Kubeconfig}, nil); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// buildCertManager returns the directory of the program and of the kinds that belong to it.
+func buildCertManager(ctx context.Context, root string, progress io.Writer) (string, error) {
+	module := filepath.Join(root, "e2e", "certmanager")
+	return once(ctx, module, filepath.Join(root, ".cache", "cert-manager"), []string{"go.mod", "go.sum", "main.go"}, progress, func(dir string) error {
+		fmt.Fprintln(progress, "Building cert-manager from source, once: some 3 minutes on 2 cores.")
+		if err := goBuild(ctx, module, "-ldflags=-s -w", "-o", filepath.Join(dir, "cert-manager"), "."); err != nil {
+			return err
+		}
+		source, err := goOutput(ctx, module, "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager")
+		if err != nil {
+			return err
+		}
+		if err := os.CopyFS(filepath.Join(dir, "crds"), os.DirFS(filepath.Join(source, "deploy", "crds"))); err != nil {
+			return fmt.Errorf("copy kinds: %w", err)
+		}
+		return nil
+	})
+}
+
+// Remove ends it and deletes its kinds, and with them every Certificate.
+func (m *CertManager) Remove(ctx context.Context) error {
+	_, err := m.cluster.MustKubectl(ctx, "", "delete", "-f", m.kinds)
+	return errors.Join(m.Stop(), err)
+}
