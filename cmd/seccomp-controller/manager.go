@@ -59,6 +59,7 @@ func (o *options) serve(ctx context.Context, config *rest.Config, namespace stri
 	if err != nil {
 		return err
 	}
+	ready.identity = lock.Identity()
 	m, err := manager.New(config, manager.Options{
 		Logger:                              log,
 		Cache:                               cacheOptions(settings),
@@ -149,7 +150,9 @@ func addCertificate(m manager.Manager, c *controller.Certificate) error {
 type readiness struct {
 	clients   kubernetes.Interface
 	namespace string
-	elected   <-chan struct{}
+	// identity of this replica as a holder of the lease.
+	identity string
+	elected  <-chan struct{}
 	// working is nil when there is no work.
 	working func() bool
 	ready   atomic.Bool
@@ -182,6 +185,10 @@ func (r *readiness) test(ctx context.Context) error {
 	}
 	if lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" {
 		return fmt.Errorf("nobody leads: lease %s/%s has no holder", r.namespace, leaseName)
+	}
+	// It has the lease a moment before it knows.
+	if *lease.Spec.HolderIdentity == r.identity {
+		return errors.New("this replica leads and has not begun yet")
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func lease(holder *string) *coordinationv1.Lease {
 }
 
 func TestReadiness(t *testing.T) {
-	somebody, nobody := "seccomp-controller-1", ""
+	somebody, nobody, itself := "seccomp-controller-1", "", "seccomp-controller-2"
 	elected := make(chan struct{})
 	close(elected)
 	for _, tc := range []struct {
@@ -55,6 +55,10 @@ func TestReadiness(t *testing.T) {
 			want: "not ready: nobody leads: lease seccompgate/seccomp-controller has no holder",
 		},
 		{
+			name: "leads and does not know it yet", objects: []runtime.Object{lease(&itself)}, working: func() bool { return false },
+			want: "not ready: this replica leads and has not begun yet",
+		},
+		{
 			name: "leads and has not worked yet", elected: elected, working: func() bool { return false },
 			want: "not ready: the certificate is not in order yet; see the log",
 		},
@@ -63,7 +67,7 @@ func TestReadiness(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			client := fake.NewClientset(tc.objects...)
-			r := &readiness{clients: client, namespace: "seccompgate", elected: tc.elected, working: tc.working}
+			r := &readiness{clients: client, namespace: "seccompgate", identity: itself, elected: tc.elected, working: tc.working}
 			if got := probe(t, r); got != tc.want {
 				t.Errorf("readiness:\n got %q\nwant %q", got, tc.want)
 			}
