@@ -40,7 +40,7 @@ const (
 	Repaired Outcome = "Repaired"
 	// Removed is a file that is not wanted and that nobody names.
 	Removed Outcome = "Removed"
-	// Kept is a file that is not wanted and that somebody names.
+	// Kept is a file that is not wanted and that somebody names; every Apply tells it.
 	Kept Outcome = "Kept"
 	// Failed is what could not be done; the next Apply tries again.
 	Failed Outcome = "Failed"
