@@ -39,6 +39,11 @@ func (h *Host) Close() error { return h.root.Close() }
 // one starts at the host's root. os.Root alone refuses absolute links, and nodes
 // have them, such as /var/lib/kubelet on a second disk.
 func (h *Host) resolve(name string) (string, error) {
+	return h.follow(name, func(string, string) {})
+}
+
+// follow resolves and shows every name that it looks up on the way, in its directory.
+func (h *Host) follow(name string, seen func(directory, element string)) (string, error) {
 	todo := strings.Split(name, "/")
 	done := "."
 	for links := 0; len(todo) > 0; {
@@ -51,6 +56,7 @@ func (h *Host) resolve(name string) (string, error) {
 			done = path.Dir(done)
 			continue
 		}
+		seen(done, element)
 		next := path.Join(done, element)
 		info, err := h.root.Lstat(next)
 		if err != nil {

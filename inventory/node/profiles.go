@@ -69,14 +69,7 @@ func readProfiles(host *Host, directory string, contents *contents) (profiles []
 	if err != nil {
 		return nil, true, fmt.Errorf("read profile directory: %w", err)
 	}
-	w := walk{host: host, root: resolved}
-	// First, so that no number of other entries keeps them out.
-	if info, err := host.root.Lstat(path.Join(resolved, v1alpha1.ProfileDirectory)); err == nil && info.IsDir() {
-		w.visited = v1alpha1.ProfileDirectory
-		w.directory(w.visited, 1)
-	}
-	w.directory("", 0)
-
+	w := walkBelow(host, resolved, func(string) {})
 	slices.SortFunc(w.paths, func(a, b string) int {
 		return cmp.Or(-compareBool(managed(a), managed(b)), cmp.Compare(a, b))
 	})
@@ -111,12 +104,25 @@ type walk struct {
 	host *Host
 	root string
 	// visited is a directory that was looked at already.
-	visited   string
-	paths     []string
+	visited string
+	paths   []string
+	// enter is told of every directory before it is read, relative to the host's root.
+	enter     func(directory string)
 	entries   int
 	truncated bool
 	problems  []error
 	omitted   int
+}
+
+func walkBelow(host *Host, root string, enter func(directory string)) *walk {
+	w := &walk{host: host, root: root, enter: enter}
+	// First, so that no number of other entries keeps them out.
+	if info, err := host.root.Lstat(path.Join(root, v1alpha1.ProfileDirectory)); err == nil && info.IsDir() {
+		w.visited = v1alpha1.ProfileDirectory
+		w.directory(w.visited, 1)
+	}
+	w.directory("", 0)
+	return w
 }
 
 func (w *walk) problem(format string, args ...any) {
@@ -136,6 +142,7 @@ func (w *walk) err() error {
 
 // directory visits a directory, given relative to root.
 func (w *walk) directory(name string, depth int) {
+	w.enter(path.Join(w.root, name))
 	entries, err := w.list(path.Join(w.root, name))
 	if err != nil {
 		w.truncated = true
