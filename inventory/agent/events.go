@@ -4,12 +4,14 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -62,7 +64,8 @@ func (r *recorder) warn(about corev1.ObjectReference, reason, action, note strin
 	}
 }
 
-// run sends events until the context ends, each once.
+// run sends events until the context ends. One that the API server refuses is dropped, and
+// one that does not reach it is sent again.
 func (r *recorder) run(ctx context.Context) {
 	tokens, last := float64(eventBurst), time.Now()
 	for {
@@ -76,9 +79,23 @@ func (r *recorder) run(ctx context.Context) {
 				return
 			}
 			tokens--
-			if err := r.client.do(ctx, request{method: http.MethodPost, path: eventsPath, body: e}, nil); err != nil {
-				r.log.Error(err, "An event was not sent", "reason", e.Reason, "note", e.Note)
-			}
+			r.send(ctx, e)
 		}
+	}
+}
+
+func (r *recorder) send(ctx context.Context, e *eventsv1.Event) {
+	var wait backoff
+	for ctx.Err() == nil {
+		err := r.client.do(ctx, request{method: http.MethodPost, path: eventsPath, body: e}, nil)
+		var refused apierrors.APIStatus
+		switch {
+		case err == nil:
+			return
+		case errors.As(err, &refused):
+			r.log.Error(err, "The API server refuses an event", "reason", e.Reason, "note", e.Note)
+			return
+		}
+		sleep(ctx, wait.next(err))
 	}
 }
