@@ -35,7 +35,7 @@ func WatchPolicies(ctx context.Context, config *rest.Config, log logr.Logger, us
 	if err != nil {
 		return fmt.Errorf("watch policies: %w", err)
 	}
-	watchPolicies(ctx, listWatch(client, "seccomppolicies", &v1alpha1.SeccompPolicyList{}), log, use)
+	watchPolicies(ctx, listWatch(client, "", "seccomppolicies", "", &v1alpha1.SeccompPolicyList{}), log, use)
 	return nil
 }
 

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -43,13 +44,18 @@ type Pod struct {
 	namespace string
 	spec      corev1.PodSpec
 	dir       string
+	// object is the Pod that this is; nil for a replica of a Deployment, of which nobody
+	// looks at the Pod.
+	object *corev1.Pod
+	// server is the URL of what the pod takes for the API server; empty for itself.
+	server string
 }
 
 // startPod runs a pod template of namespace, with extra arguments at the end.
 func (c *Cluster) startPod(ctx context.Context, namespace, name string, spec corev1.PodSpec, extra ...string) (*Pod, error) {
-	c.pods++
+	ip := c.podIP()
 	p := &Pod{
-		IP:        fmt.Sprintf("127.%d.%d.%d", c.octet, 128+c.pods/250, 1+c.pods%250),
+		IP:        ip,
 		cluster:   c,
 		name:      fmt.Sprintf("%s-%d", name, c.pods),
 		namespace: namespace,
@@ -60,6 +66,12 @@ func (c *Cluster) startPod(ctx context.Context, namespace, name string, spec cor
 		return nil, fmt.Errorf("run pod %s/%s: %w", namespace, p.name, err)
 	}
 	return p, nil
+}
+
+// podIP is an address that no other pod has.
+func (c *Cluster) podIP() string {
+	c.pods++
+	return fmt.Sprintf("127.%d.%d.%d", c.octet, 128+c.pods/250, 1+c.pods%250)
 }
 
 func (p *Pod) start(ctx context.Context, extra []string) error {
@@ -113,6 +125,8 @@ func (p *Pod) value(v corev1.EnvVar) (string, error) {
 			return p.namespace, nil
 		case "status.podIP":
 			return p.IP, nil
+		case "spec.nodeName":
+			return p.spec.NodeName, nil
 		}
 	}
 	return "", fmt.Errorf("environment variable %s: its source is not known to this small kubelet: teach it in e2e/cluster/pod.go", v.Name)
@@ -170,6 +184,10 @@ func (p *Pod) SyncVolumes(ctx context.Context) error {
 				files[name] = []byte(content)
 			}
 		case v.EmptyDir != nil:
+		case v.Projected != nil: // the token, which is in the kubeconfig
+			continue
+		case v.HostPath != nil: // a part of the directory that stands for the node's "/"
+			continue
 		default:
 			return fmt.Errorf("mount volume %s: its source is not known to this small kubelet: teach it in e2e/cluster/pod.go", v.Name)
 		}
@@ -241,16 +259,18 @@ func (p *Pod) serviceAccountKubeconfig(ctx context.Context) (string, error) {
 		account = "default"
 	}
 	day := int64(24 * 60 * 60)
-	token, err := p.cluster.Client.CoreV1().ServiceAccounts(p.namespace).CreateToken(ctx, account, &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day},
-	}, metav1.CreateOptions{})
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day}}
+	if p.object != nil {
+		request.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: p.object.Name, UID: p.object.UID}
+	}
+	token, err := p.cluster.Client.CoreV1().ServiceAccounts(p.namespace).CreateToken(ctx, account, request, metav1.CreateOptions{})
 	if err != nil {
 		return "", fmt.Errorf("request token of service account %s: %w", account, err)
 	}
 	path := filepath.Join(p.dir, "kubeconfig")
 	config := rest.AnonymousClientConfig(p.cluster.Config)
 	if err := clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"local": {Server: config.Host, CertificateAuthorityData: config.CAData}},
+		Clusters:       map[string]*clientcmdapi.Cluster{"local": {Server: cmp.Or(p.server, config.Host), CertificateAuthorityData: config.CAData}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"pod": {Token: token.Status.Token}},
 		Contexts:       map[string]*clientcmdapi.Context{"local": {Cluster: "local", AuthInfo: "pod", Namespace: p.namespace}},
 		CurrentContext: "local",

@@ -168,3 +168,11 @@ func OpenNoFollow(root *os.Root, name string, flags int) (*os.File, error) {
 func (h *Host) readDir(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(h.root.FS(), name)
 }
+
+// ignoreMissing is nil for what does not exist.
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
