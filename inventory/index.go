@@ -47,7 +47,8 @@ type Index struct {
 	profiles     map[string]*localhostProfile
 	profileNames proposals
 
-	seccompDefault                 members
+	// seccompDefault are the nodes where that is on, defaultKnown those that say.
+	seccompDefault, defaultKnown   members
 	architectures, runtimes, roots valueNodes
 	// handlers are RuntimeClass handlers whose low-level runtime applies profiles;
 	// reporting are the nodes that say which they have.
@@ -100,6 +101,8 @@ type contentNodes struct {
 // localhostProfile is what the index keeps of a LocalhostProfile.
 type localhostProfile struct {
 	version version
+	// generation of the object.
+	generation int64
 	// path that injection writes.
 	path string
 	// digest of the current content; empty if the content cannot be provisioned.

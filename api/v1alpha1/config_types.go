@@ -111,7 +111,17 @@ type ControllerConfig struct {
 	// Certificate is the serving certificate that the controller makes for the webhook,
 	// in the flavour that has no other issuer. Absent means that it makes none.
 	Certificate *SelfSignedCertificate `json:"certificate,omitempty"`
+	// ProfileSetAge is how old a ProfileSet is at least that is removed because no node
+	// refers to it, 10s or more. Defaults to 1h. Agents refer to what they make within
+	// seconds; less than some minutes is for trials.
+	ProfileSetAge metav1.Duration `json:"profileSetAge,omitempty"`
 }
+
+// Bounds and defaults of ControllerConfig.
+const (
+	MinProfileSetAge     = 10 * time.Second
+	DefaultProfileSetAge = time.Hour
+)
 
 // SelfSignedCertificate says where a self-signed certificate goes.
 type SelfSignedCertificate struct {

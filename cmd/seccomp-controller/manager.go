@@ -59,7 +59,12 @@ func (o *options) serve(ctx context.Context, config *rest.Config, namespace stri
 	if err != nil {
 		return err
 	}
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
 	m, err := manager.New(config, manager.Options{
+		Scheme:                              scheme,
 		Logger:                              log,
 		Cache:                               cacheOptions(settings),
 		LeaderElection:                      true,
@@ -86,6 +91,9 @@ func (o *options) serve(ctx context.Context, config *rest.Config, namespace stri
 		if err := addCertificate(m, certificate); err != nil {
 			return fmt.Errorf("add the certificate's loop: %w", err)
 		}
+	}
+	if err := addNodes(m, clients, settings, log); err != nil {
+		return fmt.Errorf("add the loops about nodes: %w", err)
 	}
 	if err := m.Start(ctx); err != nil {
 		var listening *net.OpError
