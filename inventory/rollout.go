@@ -75,6 +75,10 @@ func (x *Index) Rollout(name string, show int) (r Rollout, known bool) {
 	defer x.pool.Put(set)
 	r.Desired = int(set.Count())
 	r.Served = x.served(name, p, set)
+	if p.problem != "" { // which is no node's
+		r.Lacking = r.Desired
+		return r, true
+	}
 
 	lacking := set.Clone()
 	if p.digest != "" {

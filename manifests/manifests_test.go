@@ -32,8 +32,8 @@ import (
 )
 
 const (
-	ownNamespace = "seccompgate"
-	webhookName  = "seccomp-webhook"
+	ownNamespace   = "seccompgate"
+	webhookName    = "seccomp-webhook"
 	controllerName = "seccomp-controller"
 )
 
