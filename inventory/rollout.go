@@ -31,6 +31,12 @@ const (
 	Unknown State = "unknown"
 )
 
+// Why a state is unknown.
+const (
+	notReported = "the node has not reported"
+	notListed   = "the node has more files than it lists, and %s is not listed"
+)
+
 // Standing is how one node stands to one profile.
 type Standing struct {
 	Node  string
@@ -82,8 +88,10 @@ func (x *Index) Rollout(name string, show int) (r Rollout, known bool) {
 
 	lacking := set.Clone()
 	if p.digest != "" {
-		installed := x.having(seccomp.DigestPath(name, p.digest), p.digest)
-		installed.InPlaceIntersection(x.having(seccomp.PlainPath(name), p.digest))
+		installed := x.having(seccomp.PlainPath(name), p.digest)
+		if path := seccomp.DigestPath(name, p.digest); x.files[path] != nil {
+			installed.InPlaceIntersection(x.having(path, p.digest))
+		}
 		installed.InPlaceIntersection(set)
 		r.Installed = int(installed.Count())
 		lacking.InPlaceDifference(installed)
@@ -194,8 +202,9 @@ func (x *Index) having(path, digest string) *bitset.BitSet {
 	return set
 }
 
-// standing compares both files of a profile, the one of the generation and the one for
-// people, with what they are to be.
+// standing compares both files of a profile, the one for people and the one of the
+// generation, with what they are to be. Where no node has the latter, the files are not
+// from an agent of ours, and the former is all there is to have.
 func (x *Index) standing(name string, p *localhostProfile, id uint) Standing {
 	s := Standing{Node: x.names[id], State: Present}
 	plain, plainPath := x.fileOn(seccomp.PlainPath(name), id), seccomp.PlainPath(name)
@@ -210,11 +219,11 @@ func (x *Index) standing(name string, p *localhostProfile, id uint) Standing {
 	case p.problem != "":
 		return say(Invalid, "%s", p.problem)
 	case x.unknown.Test(id):
-		return say(Unknown, "the node has not reported")
+		return say(Unknown, notReported)
 	case plain != nil && !plain.valid:
 		return say(Invalid, "%s: %s", plainPath, plain.reason)
 	case plain == nil && x.truncated.Test(id):
-		return say(Unknown, "the node has more files than it lists, and %s is not listed", plainPath)
+		return say(Unknown, notListed, plainPath)
 	case plain == nil:
 		return say(Missing, "%s does not exist", plainPath)
 	case p.digest != "" && plain.digest != p.digest:
@@ -225,8 +234,10 @@ func (x *Index) standing(name string, p *localhostProfile, id uint) Standing {
 	}
 	path := seccomp.DigestPath(name, plain.digest)
 	switch generation := x.fileOn(path, id); {
+	case x.files[path] == nil:
+		return s
 	case generation == nil && x.truncated.Test(id):
-		return say(Unknown, "the node has more files than it lists, and %s is not listed", path)
+		return say(Unknown, notListed, path)
 	case generation == nil:
 		return say(Missing, "%s does not exist", path)
 	case !generation.valid:

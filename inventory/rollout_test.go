@@ -114,6 +114,17 @@ func TestRollout(t *testing.T) {
 				},
 			},
 		}, {
+			name: "files that somebody else wrote have no generation", nodes: nodesNamed("a", "b"),
+			reports: []*v1alpha1.SeccompNode{reports("a", holds(appPlain, current)...), reports("b", holds(appPlain, current)...)},
+			want:    Rollout{Desired: 2, Installed: 2, Served: appPlain},
+		}, {
+			name: "where one has a generation, all are to have it", nodes: nodesNamed("a", "b"),
+			reports: []*v1alpha1.SeccompNode{reports("a", fresh...), reports("b", holds(appPlain, current)...)},
+			want: Rollout{
+				Desired: 2, Installed: 1, Lacking: 1, Served: appPlain,
+				Shown: []Standing{{Node: "b", State: Missing, Digest: current, Reason: newest + " does not exist"}},
+			},
+		}, {
 			name: "more files than are listed", nodes: nodesNamed("a"),
 			reports: []*v1alpha1.SeccompNode{truncated(reports("a"))},
 			want:    Rollout{Desired: 1, Unknown: NodeCount{1, []string{"a"}}},
@@ -192,14 +203,14 @@ func TestHeldBack(t *testing.T) {
 	}
 	x := NewIndex(Objects{
 		Nodes:        nodes,
-		SeccompNodes: []*v1alpha1.SeccompNode{reports("a", holds(appPlain, current)...)},
+		SeccompNodes: []*v1alpha1.SeccompNode{reports("a", holds(appPlain, digest("1"))...)},
 		LocalhostProfiles: []*v1alpha1.LocalhostProfile{
 			localhost("app", "SCMP_ACT_ERRNO"), localhost("notify", "SCMP_ACT_NOTIFY"),
 			onNodes(localhost("elsewhere", "SCMP_ACT_ERRNO"), map[string]string{"pool": "b"}),
 		},
 	})
 	want := map[string]map[string]Standing{
-		"a": {"app": {Node: "a", State: Missing, Digest: current, Reason: generationOf(current) + " does not exist"}},
+		"a": {"app": {Node: "a", State: Drifted, Digest: digest("1"), Reason: appPlain + " has the content " + digest("1") + ", which is not that of the LocalhostProfile, " + current}},
 		"b": {
 			"app":       {Node: "b", State: Unknown, Reason: "the node has not reported"},
 			"elsewhere": {Node: "b", State: Unknown, Reason: "the node has not reported"},
