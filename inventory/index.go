@@ -376,6 +376,16 @@ func (x *Index) PathOf(name string) (path string, known bool) {
 	return p.path, true
 }
 
+// NodeSelector is that of the LocalhostProfile which the path belongs to: its current
+// file, or that of any of its contents. It must not be changed.
+func (x *Index) NodeSelector(path string) map[string]string {
+	name, _ := generation(path)
+	if p := x.profiles[name]; p != nil {
+		return p.nodeSelector
+	}
+	return nil
+}
+
 // NearestNames are the profile names that resemble name.
 func (x *Index) NearestNames(name string) []string {
 	return x.profileNames.nearest(name)

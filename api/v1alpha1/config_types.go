@@ -30,6 +30,10 @@ type WebhookConfig struct {
 	// UnknownNodes says what follows where a profile is only not known to be there:
 	// "warn" (the default) or "deny".
 	UnknownNodes UnknownNodes `json:"unknownNodes,omitempty"`
+	// SteerPods adds the nodeSelector of the LocalhostProfiles that a pod runs under to what
+	// the pod requires of nodes, so that it goes to a node that is to have them, and is not
+	// refused because others lack them.
+	SteerPods bool `json:"steerPods,omitempty"`
 	// Limits bound the work.
 	Limits Limits `json:"limits,omitempty"`
 }

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/inventory"
 	"github.com/seccompgate/seccompgate/policies"
 	"github.com/seccompgate/seccompgate/seccomp"
@@ -246,7 +247,7 @@ const (
 
 // explainPod asks the decision core what the pod is.
 func explainPod(ctx context.Context, pod *review.Object, known facts) (*podReport, error) {
-	c, err := newChecker(ctx, "privileged", "", known)
+	c, err := newChecker(ctx, v1alpha1.LevelPrivileged, "", false, known)
 	if err != nil {
 		return nil, err
 	}
