@@ -84,6 +84,15 @@ func cause(err error) error {
 	return err
 }
 
+// OpenDirectory opens a directory, following symbolic links within the host.
+func (h *Host) OpenDirectory(name string) (*os.Root, error) {
+	resolved, err := h.resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	return h.root.OpenRoot(resolved)
+}
+
 // ReadFile reads a regular file of at most limit bytes, following symbolic links
 // within the host.
 func (h *Host) ReadFile(name string, limit int64) ([]byte, error) {
@@ -109,7 +118,7 @@ var errNotRegular = errors.New("not a regular file")
 func (h *Host) readRegular(name string, limit int64) (data []byte, size int64, err error) {
 	// O_NONBLOCK: between listing and opening, a file may have become a FIFO that
 	// nobody writes to.
-	f, err := h.openNoFollow(name, syscall.O_NONBLOCK)
+	f, err := OpenNoFollow(h.root, name, syscall.O_NONBLOCK)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -128,10 +137,10 @@ func (h *Host) readRegular(name string, limit int64) (data []byte, size int64, e
 	return data, info.Size(), nil
 }
 
-// openNoFollow opens what the name itself stands for, not what a symbolic link there
+// OpenNoFollow opens what the name itself stands for, not what a symbolic link there
 // leads to. os.Root follows links that stay inside whatever the flags say.
-func (h *Host) openNoFollow(name string, flags int) (*os.File, error) {
-	f, err := h.root.OpenFile(name, os.O_RDONLY|flags, 0)
+func OpenNoFollow(root *os.Root, name string, flags int) (*os.File, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|flags, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +148,7 @@ func (h *Host) openNoFollow(name string, flags int) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	named, err := h.root.Lstat(name)
+	named, err := root.Lstat(name)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

@@ -162,7 +162,7 @@ func (w *walk) directory(name string, depth int) {
 
 // list is the entries of one directory in order, as many as the walk may still see.
 func (w *walk) list(name string) ([]fs.DirEntry, error) {
-	f, err := w.host.openNoFollow(name, syscall.O_DIRECTORY)
+	f, err := OpenNoFollow(w.host.root, name, syscall.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
