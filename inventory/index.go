@@ -379,7 +379,7 @@ func (x *Index) PathOf(name string) (path string, known bool) {
 // NodeSelector is that of the LocalhostProfile which the path belongs to: its current
 // file, or that of any of its contents. It must not be changed.
 func (x *Index) NodeSelector(path string) map[string]string {
-	name, _ := generation(path)
+	name, _ := seccomp.Generation(path)
 	if p := x.profiles[name]; p != nil {
 		return p.nodeSelector
 	}

@@ -5,6 +5,8 @@ package inventory
 import (
 	"fmt"
 	"slices"
+
+	"github.com/seccompgate/seccompgate/seccomp"
 )
 
 // Row is one line of the matrix of profiles and nodes: a LocalhostProfile, or a file that
@@ -24,10 +26,10 @@ func (x *Index) Rows() []Row {
 	names := x.Names()
 	rows := make([]Row, 0, len(names)+len(x.files))
 	for _, name := range names {
-		rows = append(rows, Row{Profile: name, Path: managedPrefix + name + managedSuffix})
+		rows = append(rows, Row{Profile: name, Path: seccomp.PlainPath(name)})
 	}
 	for path, entry := range x.files {
-		if name, _ := generation(path); x.profiles[name] != nil {
+		if name, _ := seccomp.Generation(path); x.profiles[name] != nil {
 			continue
 		}
 		row, most := Row{Path: path}, 0

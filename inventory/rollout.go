@@ -290,7 +290,7 @@ func (x *Index) served(name string, p *localhostProfile, desired *bitset.BitSet)
 		return current
 	}
 	if before != "" {
-		_, digits := generation(before)
+		_, digits := seccomp.Generation(before)
 		have := x.having(before, digestPrefix+digits)
 		if without := reporting.Difference(have); without.IntersectionCardinality(hasPlain) == 0 && reporting.IntersectionCardinality(have) > 0 {
 			return before
