@@ -61,7 +61,7 @@ spec:
 		}
 	}
 	want := map[string]any{
-		"pod":    map[string]any{"type": "Localhost", "localhostProfile": "seccompgate/web.c1eca6f9a157.json"},
+		"pod":    map[string]any{"type": "Localhost", "localhostProfile": "seccompgate/web.cc14aa6ba10f.json"},
 		"setup":  map[string]any{"type": "RuntimeDefault"},
 		"app":    nil,
 		"helper": map[string]any{"type": "Localhost", "localhostProfile": "seccompgate/api.json"},

@@ -130,10 +130,10 @@ func TestSidecarAddedLater(t *testing.T) {
 			want         map[string]string
 			denial       string
 		}{
-			{"inherits", "seccompgate.io/profile: web", map[string]string{"pod": "Localhost seccompgate/web.c1eca6f9a157.json"}, ""},
+			{"inherits", "seccompgate.io/profile: web", map[string]string{"pod": "Localhost seccompgate/web.cc14aa6ba10f.json"}, ""},
 			{
 				"its own label", "seccompgate.io/profile: runtime-default, profile.seccompgate.io/sidecar: web",
-				map[string]string{"pod": "RuntimeDefault", "containers[sidecar]": "Localhost seccompgate/web.c1eca6f9a157.json"},
+				map[string]string{"pod": "RuntimeDefault", "containers[sidecar]": "Localhost seccompgate/web.cc14aa6ba10f.json"},
 				"",
 			},
 			{
@@ -185,7 +185,7 @@ func TestProfileTakenOut(t *testing.T) {
 	if !a.Allowed() {
 		t.Fatalf("the pod is denied: %s", a.Message)
 	}
-	if d := cmp.Diff(map[string]string{"pod": "Localhost seccompgate/web.c1eca6f9a157.json"}, cluster.Profiles(a.Object)); d != "" {
+	if d := cmp.Diff(map[string]string{"pod": "Localhost seccompgate/web.cc14aa6ba10f.json"}, cluster.Profiles(a.Object)); d != "" {
 		t.Errorf("profiles (-want +got):\n%s", d)
 	}
 }

@@ -60,7 +60,7 @@ func TestClusterWide(t *testing.T) {
 		t.Errorf("a namespace without labels answers %q, want %q", a.Message, unconfinedDenial)
 	}
 	a := shared.try(t, namespace, `{apiVersion: v1, kind: Pod, metadata: {name: labelled, labels: {seccompgate.io/profile: web}}, spec: {containers: [{name: app, image: app}]}}`)
-	if d := cmp.Diff(map[string]string{"pod": "Localhost seccompgate/web.c1eca6f9a157.json"}, cluster.Profiles(a.Object)); d != "" || !a.Allowed() {
+	if d := cmp.Diff(map[string]string{"pod": "Localhost seccompgate/web.cc14aa6ba10f.json"}, cluster.Profiles(a.Object)); d != "" || !a.Allowed() {
 		t.Errorf("a labelled pod gets %q and profiles (-want +got):\n%s", a.Message, d)
 	}
 	for _, exempt := range []string{"kube-system", "kube-node-lease", "cluster-wide-privileged"} {

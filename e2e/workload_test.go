@@ -71,7 +71,7 @@ func TestLabelledDeployment(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, pod := range pods.Items {
-			if p := pod.Spec.SecurityContext.SeccompProfile; p == nil || p.LocalhostProfile == nil || *p.LocalhostProfile != "seccompgate/web.c1eca6f9a157.json" {
+			if p := pod.Spec.SecurityContext.SeccompProfile; p == nil || p.LocalhostProfile == nil || *p.LocalhostProfile != "seccompgate/web.cc14aa6ba10f.json" {
 				t.Fatalf("pod %s has the profile %v", pod.Name, p)
 			}
 		}

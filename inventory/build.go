@@ -223,7 +223,7 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 		}
 	}
 
-	var seccompDefault, reporting []uint32
+	var seccompDefault, defaultKnown, reporting []uint32
 	architectures, runtimes, handlers, roots := make(properties), make(properties), make(properties), make(properties)
 	next := 0
 	for i, n := range nodes {
@@ -247,8 +247,11 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 			b.problems = append(b.problems, fmt.Sprintf("SeccompNode %s is about an earlier node of that name; the node is unknown until its agent reports", n.Name))
 			continue
 		}
-		if sn.Facts.SeccompDefault != nil && *sn.Facts.SeccompDefault {
-			seccompDefault = append(seccompDefault, id)
+		if on := sn.Facts.SeccompDefault; on != nil {
+			defaultKnown = append(defaultKnown, id)
+			if *on {
+				seccompDefault = append(seccompDefault, id)
+			}
 		}
 		if sn.Facts.SeccompRoot != "" {
 			roots.add(sn.Facts.SeccompRoot, id)
@@ -275,6 +278,7 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 		b.listed[list] = append(b.listed[list], id)
 	}
 	b.seccompDefault = newMembers(seccompDefault, b.size)
+	b.defaultKnown = newMembers(defaultKnown, b.size)
 	b.architectures = architectures.build(b.size)
 	b.runtimes = runtimes.build(b.size)
 	b.handlers = handlers.build(b.size)
@@ -446,6 +450,7 @@ func (b *builder) addLocalhostProfiles(profiles []*v1alpha1.LocalhostProfile) {
 	for _, l := range firstOfName(profiles) {
 		p := &localhostProfile{
 			version:      versionOf(l),
+			generation:   l.Generation,
 			path:         seccomp.PlainPath(l.Name),
 			nodeSelector: l.Spec.NodeSelector,
 		}

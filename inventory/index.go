@@ -47,7 +47,8 @@ type Index struct {
 	profiles     map[string]*localhostProfile
 	profileNames proposals
 
-	seccompDefault                 members
+	// seccompDefault are the nodes where that is on, defaultKnown those that say.
+	seccompDefault, defaultKnown   members
 	architectures, runtimes, roots valueNodes
 	// handlers are RuntimeClass handlers whose low-level runtime applies profiles;
 	// reporting are the nodes that say which they have.
@@ -100,6 +101,8 @@ type contentNodes struct {
 // localhostProfile is what the index keeps of a LocalhostProfile.
 type localhostProfile struct {
 	version version
+	// generation of the object.
+	generation int64
 	// path that injection writes.
 	path string
 	// digest of the current content; empty if the content cannot be provisioned.
@@ -371,6 +374,16 @@ func (x *Index) PathOf(name string) (path string, known bool) {
 		return "", false
 	}
 	return p.path, true
+}
+
+// NodeSelector is that of the LocalhostProfile which the path belongs to: its current
+// file, or that of any of its contents. It must not be changed.
+func (x *Index) NodeSelector(path string) map[string]string {
+	name, _ := seccomp.Generation(path)
+	if p := x.profiles[name]; p != nil {
+		return p.nodeSelector
+	}
+	return nil
 }
 
 // NearestNames are the profile names that resemble name.

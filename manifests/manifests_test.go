@@ -32,9 +32,8 @@ import (
 )
 
 const (
-	ownNamespace = "seccompgate"
-	webhookName  = "seccomp-webhook"
-	// controllerName is of what the overlays bring that make their own certificate.
+	ownNamespace   = "seccompgate"
+	webhookName    = "seccomp-webhook"
 	controllerName = "seccomp-controller"
 	agentName      = "seccomp-agent"
 )
@@ -253,10 +252,6 @@ func TestObjects(t *testing.T) {
 		"Service seccompgate/seccomp-webhook",
 		"Deployment seccompgate/seccomp-webhook",
 		"PodDisruptionBudget seccompgate/seccomp-webhook",
-		"MutatingWebhookConfiguration seccompgate",
-		"ValidatingWebhookConfiguration seccompgate",
-	}
-	controller := []string{
 		"ServiceAccount seccompgate/seccomp-controller",
 		"Role seccompgate/seccomp-controller",
 		"ClusterRole seccompgate-controller",
@@ -265,6 +260,14 @@ func TestObjects(t *testing.T) {
 		"ConfigMap seccompgate/seccomp-controller",
 		"Deployment seccompgate/seccomp-controller",
 		"PodDisruptionBudget seccompgate/seccomp-controller",
+		"MutatingWebhookConfiguration seccompgate",
+		"ValidatingWebhookConfiguration seccompgate",
+	}
+	selfSigned := []string{
+		"Role seccompgate/seccomp-controller-certificate",
+		"ClusterRole seccompgate-controller-certificate",
+		"RoleBinding seccompgate/seccomp-controller-certificate",
+		"ClusterRoleBinding seccompgate-controller-certificate",
 	}
 	certificate := []string{
 		"Certificate seccompgate/seccomp-webhook",
@@ -284,10 +287,10 @@ func TestObjects(t *testing.T) {
 		in   install
 		more []string
 	}{
-		{build(t, "self-signed"), controller},
+		{build(t, "self-signed"), selfSigned},
 		{build(t, "cert-manager"), certificate},
-		{build(t, "cluster-wide"), controller},
-		{build(t, "audit-only"), controller},
+		{build(t, "cluster-wide"), selfSigned},
+		{build(t, "audit-only"), selfSigned},
 		{build(t, "cert-manager", components()...), append(added, certificate...)},
 	} {
 		t.Run(tc.in.name, func(t *testing.T) {

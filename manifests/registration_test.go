@@ -314,6 +314,7 @@ func TestCalls(t *testing.T) {
 		for _, k := range []string{"localhostprofiles", "profilesets", "seccompnodes", "seccomppolicies"} {
 			want[resource{"seccompgate.io", "v1alpha1", k, "", ""}] = both(kinds)
 		}
+		want[resource{"seccompgate.io", "v1alpha1", "localhostprofiles", "", ""}][admission.Delete] = []string{kinds}
 		want[resource{"seccompgate.io", "v1alpha1", "syscallrecordings", "", "shop"}] = both(kinds)
 		// What is not to be asked about: each would cost, and an outage would break it.
 		for _, r := range []resource{

@@ -18,6 +18,17 @@ import (
 	"github.com/seccompgate/seccompgate/webhook/review"
 )
 
+const operationDelete = "DELETE"
+
+// deleteOwn lets everything go, and says what stays behind.
+func deleteOwn(req *request) *answer {
+	a := &answer{allowed: true}
+	if req.Kind.Kind == "LocalhostProfile" {
+		a.warn(fmt.Sprintf("LocalhostProfile %q is deleted at once; pods that run keep its file until no pod of their node names it, and further pods that name it are denied", req.Name))
+	}
+	return a
+}
+
 // validateOwn judges objects of our own kinds: what their schemas cannot say.
 func (h *handlers) validateOwn(req *request, body []byte) *answer {
 	errs, err := ownProblems(req.Kind.Kind, req.Object.text(body), req.OldObject.text(body))

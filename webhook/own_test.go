@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 func TestOwnKinds(t *testing.T) {
@@ -90,5 +91,23 @@ func TestPolicyWarnings(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestDeleteOwn: what is deleted goes, and what stays behind is said.
+func TestDeleteOwn(t *testing.T) {
+	const warning = `seccompgate: LocalhostProfile "x" is deleted at once; pods that run keep its file until no pod of their node names it, and further pods that name it are denied`
+	for _, tc := range []struct {
+		kind, resource string
+		want           outcome
+	}{
+		{"LocalhostProfile", "localhostprofiles", outcome{Allowed: true, Warnings: []string{warning}}},
+		{"ProfileSet", "profilesets", outcome{Allowed: true}},
+	} {
+		req := own(t, tc.kind, tc.resource, "")
+		req.Operation, req.OldObject, req.Object = admissionv1.Delete, req.Object, runtime.RawExtension{}
+		if diff := cmp.Diff(tc.want, newRig(t, nil).validate(t, req)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.kind, diff)
+		}
 	}
 }

@@ -280,9 +280,7 @@ func podSpec(s *corev1.PodSpec) review.PodSpec {
 	if s.Affinity != nil {
 		p.Affinity = &review.Affinity{}
 		if s.Affinity.NodeAffinity != nil {
-			p.Affinity.NodeAffinity = &struct {
-				Required *corev1.NodeSelector `json:"requiredDuringSchedulingIgnoredDuringExecution"`
-			}{s.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution}
+			p.Affinity.NodeAffinity = &review.NodeAffinity{Required: s.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution}
 		}
 	}
 	return p

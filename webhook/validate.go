@@ -40,6 +40,8 @@ const (
 // validate answers the validating webhook.
 func (h *handlers) validate(ctx context.Context, req *request, body []byte) *answer {
 	switch {
+	case req.Operation == operationDelete && req.Resource.Group == v1alpha1.GroupVersion.Group:
+		return deleteOwn(req)
 	case req.Operation != review.Create && req.Operation != review.Update:
 		// Nothing that ends or connects changes a profile.
 		return &answer{allowed: true}

@@ -23,6 +23,7 @@ func (c *WebhookConfig) Default() {
 
 // Default sets what is not set. A certificate is made only where the file says so.
 func (c *ControllerConfig) Default() {
+	c.ProfileSetAge.Duration = cmp.Or(c.ProfileSetAge.Duration, DefaultProfileSetAge)
 	if s := c.Certificate; s != nil {
 		s.Validity.Duration = cmp.Or(s.Validity.Duration, DefaultCertificateValidity)
 		s.RenewAfter.Duration = cmp.Or(s.RenewAfter.Duration, s.latestRenewal())

@@ -176,13 +176,14 @@ leaderElection: true
 `, `c.yaml: 9 problems:
   certificate.days: Forbidden: unknown key; use secret, service, registration, validity or renewAfter
   certificate.validity: Invalid value: "1y": write a duration such as "500ms" or "3s"
-  leaderElection: Forbidden: unknown key; use kind, apiVersion or certificate
+  leaderElection: Forbidden: unknown key; use kind, apiVersion, certificate or profileSetAge
   certificate.secret.namespace: Invalid value: "Seccompgate": is not the name of a Namespace: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
   certificate.secret.name: Invalid value: "seccomp_webhook": is not the name of a Secret: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
   certificate.service.namespace: Required value: write the name of a Namespace
   certificate.service.name: Invalid value: "1-webhook": is not the name of a Service: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')
   certificate.registration: Required value: write the name of a ValidatingWebhookConfiguration
   certificate.renewAfter: Invalid value: "500ms": use 1s to 5840h0m0s, two thirds of the validity`},
+		{"controller: a young set", controller, controllerHead + "profileSetAge: 9s\n", `c.yaml: profileSetAge: Invalid value: "9s": use 10s or more`},
 		{"controller: too short", controller, controllerHead + selfSigned + "  validity: 9s\n", `c.yaml: certificate.validity: Invalid value: "9s": use 10s or more`},
 		{"controller: renewed too late", controller, controllerHead + selfSigned + "  validity: 720h\n  renewAfter: 481h\n", `c.yaml: certificate.renewAfter: Invalid value: "481h0m0s": use 1s to 480h0m0s, two thirds of the validity`},
 

@@ -30,6 +30,10 @@ type WebhookConfig struct {
 	// UnknownNodes says what follows where a profile is only not known to be there:
 	// "warn" (the default) or "deny".
 	UnknownNodes UnknownNodes `json:"unknownNodes,omitempty"`
+	// SteerPods adds the nodeSelector of the LocalhostProfiles that a pod runs under to what
+	// the pod requires of nodes, so that it goes to a node that is to have them, and is not
+	// refused because others lack them.
+	SteerPods bool `json:"steerPods,omitempty"`
 	// Limits bound the work.
 	Limits Limits `json:"limits,omitempty"`
 }
@@ -111,7 +115,17 @@ type ControllerConfig struct {
 	// Certificate is the serving certificate that the controller makes for the webhook,
 	// in the flavour that has no other issuer. Absent means that it makes none.
 	Certificate *SelfSignedCertificate `json:"certificate,omitempty"`
+	// ProfileSetAge is how old a ProfileSet is at least that is removed because no node
+	// refers to it, 10s or more. Defaults to 1h. Agents refer to what they make within
+	// seconds; less than some minutes is for trials.
+	ProfileSetAge metav1.Duration `json:"profileSetAge,omitempty"`
 }
+
+// Bounds and defaults of ControllerConfig.
+const (
+	MinProfileSetAge     = 10 * time.Second
+	DefaultProfileSetAge = time.Hour
+)
 
 // SelfSignedCertificate says where a self-signed certificate goes.
 type SelfSignedCertificate struct {

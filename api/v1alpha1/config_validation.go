@@ -141,11 +141,15 @@ func isGroup(name string) bool {
 
 // Validate says everything that is wrong with a configuration that has its defaults.
 func (c *ControllerConfig) Validate() field.ErrorList {
+	var errs field.ErrorList
+	if d := c.ProfileSetAge.Duration; d < MinProfileSetAge {
+		errs = append(errs, field.Invalid(field.NewPath("profileSetAge"), d.String(), fmt.Sprintf("use %s or more", MinProfileSetAge)))
+	}
 	if c.Certificate == nil {
-		return nil
+		return errs
 	}
 	at := field.NewPath("certificate")
-	errs := validateObjectName(c.Certificate.Secret, "Secret", validation.IsDNS1123Subdomain, at.Child("secret"))
+	errs = append(errs, validateObjectName(c.Certificate.Secret, "Secret", validation.IsDNS1123Subdomain, at.Child("secret"))...)
 	errs = append(errs, validateObjectName(c.Certificate.Service, "Service", validation.IsDNS1035Label, at.Child("service"))...)
 	errs = append(errs, validateName(c.Certificate.Registration, "ValidatingWebhookConfiguration", validation.IsDNS1123Subdomain, at.Child("registration"))...)
 	if d := c.Certificate.Validity.Duration; d < MinCertificateValidity {

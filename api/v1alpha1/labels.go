@@ -40,3 +40,7 @@ const (
 	// seccompgate writes to.
 	ProfileDirectory = "seccompgate"
 )
+
+// NotReadyTaint is the key of a taint, with effect NoSchedule, that a node may register
+// with: the controller removes it once the node has all profiles that it is to have.
+const NotReadyTaint = "seccompgate.io/not-ready"

@@ -17,6 +17,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Default",type=string,JSONPath=`.spec.profile.defaultAction`
 // +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=`.status.nodes.desired`
 // +kubebuilder:printcolumn:name="Installed",type=integer,JSONPath=`.status.nodes.installed`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Served",type=string,JSONPath=`.status.served`
 // +kubebuilder:printcolumn:name="Digest",type=string,priority=1,JSONPath=`.status.digest`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -154,6 +155,9 @@ type OCIArg struct {
 
 // LocalhostProfileStatus is what the cluster says about the profile.
 type LocalhostProfileStatus struct {
+	// ObservedGeneration is the metadata.generation that the rest is about.
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Digest of the content that the spec makes, "sha256:" and 64 hex digits.
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	Digest string `json:"digest,omitempty"`
@@ -164,11 +168,18 @@ type LocalhostProfileStatus struct {
 	Served string `json:"served,omitempty"`
 	// Nodes counts where the profile stands.
 	Nodes ProfileNodes `json:"nodes,omitempty"`
+	// Conditions: Ready says that every node that is to have the profile has it.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
+
+// ReadyCondition is the type of a condition that is True when an object has taken effect.
+const ReadyCondition = "Ready"
+
+// MaxFailedNodes is how many nodes a status shows with a reason.
+const MaxFailedNodes = 100
 
 // ProfileNodes counts nodes.
 type ProfileNodes struct {

@@ -60,7 +60,12 @@ func (o *options) serve(ctx context.Context, config *rest.Config, namespace stri
 		return err
 	}
 	ready.identity = lock.Identity()
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
 	m, err := manager.New(config, manager.Options{
+		Scheme:                              scheme,
 		Logger:                              log,
 		Cache:                               cacheOptions(settings),
 		LeaderElection:                      true,
@@ -90,6 +95,9 @@ func (o *options) serve(ctx context.Context, config *rest.Config, namespace stri
 	}
 	if err := addPolicies(m); err != nil {
 		return fmt.Errorf("add the loop of policies: %w", err)
+	}
+	if err := addNodes(m, clients, namespace, settings, log); err != nil {
+		return fmt.Errorf("add the loops about nodes: %w", err)
 	}
 	if err := m.Start(ctx); err != nil {
 		var listening *net.OpError

@@ -21,9 +21,6 @@ import (
 // addPolicies runs the loop of SeccompPolicies whenever the spec of one changes: all of
 // them are one piece of work.
 func addPolicies(m manager.Manager) error {
-	if err := v1alpha1.AddToScheme(m.GetScheme()); err != nil {
-		return err
-	}
 	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{}}
 	})

@@ -111,7 +111,7 @@ extra: 1
 			"a broken configuration",
 			[]string{"--standalone", "--config", config},
 			config + `: 5 problems:
-  extra: Forbidden: unknown key; use kind, apiVersion, defaults, defaultProfile, exemptions, dryRun, missingProfile, unknownNodes or limits
+  extra: Forbidden: unknown key; use kind, apiVersion, defaults, defaultProfile, exemptions, dryRun, missingProfile, unknownNodes, steerPods or limits
   defaults.enforce: Invalid value: "high": use privileged, baseline, restricted or strict
   exemptions.usernames[0]: Invalid value: "system:masters": is a group, and exemptions name users; write the exact name of each user
   missingProfile: Invalid value: "some": use any or all

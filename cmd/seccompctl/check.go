@@ -27,6 +27,7 @@ type checkOptions struct {
 	inventory string
 	profiles  string
 	policies  string
+	steer     bool
 	output    string
 }
 
@@ -63,6 +64,7 @@ Exit codes: 0 nothing found, 1 findings, 2 bad usage or input that cannot be rea
 	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
 	flags.StringVar(&o.profiles, "profiles", "", "`DIR` that holds what the seccomp directory of a node holds")
 	flags.StringVar(&o.policies, "policies", "", "`DIR` with rules of your own")
+	addSteerFlag(c, &o.steer)
 	addOutputFlag(c, &o.output, report.SARIF, report.JUnit)
 	return c
 }
@@ -86,7 +88,7 @@ func (o *checkOptions) run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	checker, err := newChecker(ctx, level, o.policies, known)
+	checker, err := newChecker(ctx, level, o.policies, o.steer, known)
 	if err != nil {
 		return err
 	}
@@ -148,8 +150,13 @@ type checker struct {
 	lines bool
 }
 
-func newChecker(ctx context.Context, level v1alpha1.Level, directory string, known facts) (*checker, error) {
-	settings := v1alpha1.WebhookConfig{Defaults: v1alpha1.ModeDefaults{Enforce: level}}
+// addSteerFlag adds the flag for clusters whose webhook is configured so.
+func addSteerFlag(c *cobra.Command, steer *bool) {
+	c.Flags().BoolVar(steer, "steer", false, "steer pods as a webhook with steerPods: true, to the nodes that the profiles are for")
+}
+
+func newChecker(ctx context.Context, level v1alpha1.Level, directory string, steer bool, known facts) (*checker, error) {
+	settings := v1alpha1.WebhookConfig{Defaults: v1alpha1.ModeDefaults{Enforce: level}, SteerPods: steer}
 	settings.Default()
 	load := builtInRules
 	if directory != "" || len(known.policies) > 0 {

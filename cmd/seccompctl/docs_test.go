@@ -24,7 +24,7 @@ func TestDocumentedPolicies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := newChecker(t.Context(), v1alpha1.LevelStrict, "", facts{policies: objects.SeccompPolicies}); err != nil {
+		if _, err := newChecker(t.Context(), v1alpha1.LevelStrict, "", false, facts{policies: objects.SeccompPolicies}); err != nil {
 			t.Error(err)
 		}
 		policies += len(objects.SeccompPolicies)

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -60,10 +61,56 @@ func apply(text []byte, edits []edit) []byte {
 	return out.Bytes()
 }
 
-// inject writes the injections into the text of a manifest. Manifests come in the order
-// of the text, so that a document is parsed and proven once, whatever it holds.
-func (e *editor) inject(m *manifest, injections []review.Injection) error {
-	if len(injections) == 0 {
+// addition is what is written into a text: keys below an object, one inside the other, and
+// the value of the last. Without keys, items are put before those of a list.
+type addition struct {
+	// at is the object or the list, which is there already.
+	at    jsontext.Pointer
+	keys  []string
+	value any
+	// what to do by hand where it cannot be written.
+	byHand string
+}
+
+// additions are those of a mutation.
+func additions(m *review.Mutation) []addition {
+	var all []addition
+	for i := range m.Injections {
+		in := &m.Injections[i]
+		at := jsontext.Pointer(in.Pointer())
+		all = append(all, addition{at.Parent(), []string{at.LastToken(), "seccompProfile"}, profileValue(in.Profile), "seccompProfile"})
+	}
+	for i := range m.Steering {
+		s := &m.Steering[i]
+		items := make(list, len(s.Requirements))
+		for j, r := range s.Requirements {
+			values := make(list, len(r.Values))
+			for k, v := range r.Values {
+				values[k] = v
+			}
+			items[j] = object{{"key", r.Key}, {"operator", string(r.Operator)}, {"values", values}}
+		}
+		if n := len(s.Keys); n > 0 && s.Keys[n-1] == review.TermsKey {
+			items = list{object{{review.ExpressionsKey, items}}}
+		}
+		all = append(all, addition{jsontext.Pointer(s.Pointer()), s.Keys, items, "affinity"})
+	}
+	return all
+}
+
+func profileValue(p review.SeccompProfile) object {
+	o := object{{"type", p.Type}}
+	if p.LocalhostProfile != "" {
+		o = append(o, field{"localhostProfile", p.LocalhostProfile})
+	}
+	return o
+}
+
+// inject writes a mutation into the text of a manifest. Manifests come in the order of the
+// text, so that a document is parsed and proven once, whatever it holds.
+func (e *editor) inject(m *manifest, mutation *review.Mutation) error {
+	add := additions(mutation)
+	if len(add) == 0 {
 		return nil
 	}
 	if e.document == nil || e.document.manifest.doc.Number != m.doc.Number {
@@ -76,14 +123,23 @@ func (e *editor) inject(m *manifest, injections []review.Injection) error {
 			return m.problem("", "%v; set seccompProfile by hand", err)
 		}
 	}
-	for i := range injections {
-		at := m.pointer + jsontext.Pointer(injections[i].Pointer())
-		x, err := e.document.layout.place(m, at, injections[i].Profile)
+	root := m.doc.Root()
+	for i := range add {
+		a := &add[i]
+		at := a.at
+		a.at = m.pointer + at
+		if root == nil {
+			return m.problem(at, "%w; set %s there by hand", errUnusual, a.byHand)
+		}
+		x, err := e.document.layout.place(root, *a, m.doc.IsJSON)
 		if err != nil {
-			return m.problem(jsontext.Pointer(injections[i].Pointer()), "%w; set seccompProfile there by hand", err)
+			if len(a.keys) > 0 {
+				at = at.AppendToken(a.keys[0])
+			}
+			return m.problem(at, "%w; set %s there by hand", err, a.byHand)
 		}
 		e.document.edits = append(e.document.edits, x)
-		set(e.document.want, at, &injections[i].Profile)
+		e.document.want = a.applied(e.document.want, slices.Collect(a.at.Tokens()))
 	}
 	return nil
 }
@@ -115,50 +171,95 @@ func (e *editor) finish() error {
 // errUnusual is an edit that cannot be done without touching more than it should.
 var errUnusual = errors.New("its layout is too unusual to be edited")
 
-// set writes a profile into a decoded object, at the pointer of a securityContext.
-func set(root any, at jsontext.Pointer, profile *review.SeccompProfile) {
-	value := map[string]any{"type": profile.Type}
-	if profile.LocalhostProfile != "" {
-		value["localhostProfile"] = profile.LocalhostProfile
-	}
-	node := root
-	tokens := slices.Collect(at.Tokens())
-	for i, token := range tokens {
-		last := i == len(tokens)-1
-		switch n := node.(type) {
-		case map[string]any:
-			if context, ok := n[token].(map[string]any); last && ok {
-				context["seccompProfile"] = value
-			} else if last {
-				n[token] = map[string]any{"seccompProfile": value}
-			}
-			node = n[token]
-		case []any:
-			index, _ := strconv.Atoi(token)
-			node = n[index]
+// applied is the decoded object with the addition in it; path leads to where it goes.
+func (a *addition) applied(node any, path []string) any {
+	if len(path) == 0 {
+		path = a.keys
+		if len(path) == 0 {
+			items, _ := node.([]any)
+			return append(plainValue(a.value).([]any), items...)
 		}
+		m, ok := node.(map[string]any)
+		if !ok { // null, or nothing
+			m = make(map[string]any)
+		}
+		inner := *a
+		inner.keys = path[1:]
+		if len(inner.keys) == 0 {
+			if items, isList := m[path[0]].([]any); isList {
+				m[path[0]] = inner.applied(items, nil)
+			} else {
+				m[path[0]] = plainValue(a.value)
+			}
+			return m
+		}
+		m[path[0]] = inner.applied(m[path[0]], nil)
+		return m
 	}
+	switch n := node.(type) {
+	case map[string]any:
+		n[path[0]] = a.applied(n[path[0]], path[1:])
+	case []any:
+		index, _ := strconv.Atoi(path[0])
+		n[index] = a.applied(n[index], path[1:])
+	}
+	return node
 }
 
-// place finds where the profile of the securityContext at the pointer goes.
-func (t *layout) place(m *manifest, at jsontext.Pointer, profile review.SeccompProfile) (edit, error) {
-	root := m.doc.Root()
-	if root == nil {
-		return edit{}, errUnusual
+// place finds where an addition goes.
+func (t *layout) place(root *yamlv3.Node, a addition, quoted bool) (edit, error) {
+	if len(a.keys) == 0 {
+		_, m, err := find(root, a.at)
+		if err != nil {
+			return edit{}, err
+		}
+		return t.prepend(m, a.value, quoted)
 	}
-	parent, key, err := find(root, at)
+	parent, m, err := find(root, a.at.AppendToken(a.keys[0]))
 	switch {
 	case err != nil:
 		return edit{}, err
-	case key == nil:
-		return t.add(parent, []string{"securityContext", "seccompProfile"}, profile, m.doc.IsJSON)
-	case key.value.Kind == yamlv3.MappingNode:
-		return t.add(key.value, []string{"seccompProfile"}, profile, m.doc.IsJSON)
-	case key.value.Tag == "!!null":
-		return t.replaceNull(key, profile, m.doc.IsJSON)
+	case m == nil:
+		return t.add(parent, a.keys, a.value, quoted)
+	case m.value.Tag == "!!null":
+		return t.replaceNull(m, a.keys[1:], a.value, quoted)
+	case len(a.keys) == 1:
+		return t.prepend(m, a.value, quoted)
+	case m.value.Kind == yamlv3.MappingNode:
+		a.at, a.keys = a.at.AppendToken(a.keys[0]), a.keys[1:]
+		return t.place(root, a, quoted)
 	default:
-		return edit{}, errors.New("securityContext is no object")
+		return edit{}, fmt.Errorf("%s is no object", a.keys[0])
 	}
+}
+
+// prepend puts items before those of a list.
+func (t *layout) prepend(m *member, value any, quoted bool) (edit, error) {
+	items, ok := value.(list)
+	if m == nil || m.value.Kind != yamlv3.SequenceNode || !ok {
+		return edit{}, errUnusual
+	}
+	at := t.offset(m.value)
+	if m.value.Style&yamlv3.FlowStyle != 0 {
+		if at >= len(t.text) || t.text[at] != '[' {
+			return edit{}, errUnusual
+		}
+		text := items.flow(quoted)
+		text = text[1 : len(text)-1]
+		if len(m.value.Content) > 0 {
+			text += ", "
+		}
+		return edit{at + 1, at + 1, text}, nil
+	}
+	if at >= len(t.text) || t.text[at] != '-' {
+		return edit{}, errUnusual
+	}
+	_, newline := t.lineEnd(at)
+	var b strings.Builder
+	for _, item := range items {
+		b.WriteString("- " + flow(item, quoted) + newline + strings.Repeat(" ", m.value.Column-1))
+	}
+	return edit{at, at, b.String()}, nil
 }
 
 // member is a key of a mapping and its value.
@@ -256,8 +357,8 @@ func (t *layout) lineEnd(at int) (end int, newline string) {
 	return at + i + 1, newline
 }
 
-// add writes a new key into a mapping, with the profile below it.
-func (t *layout) add(mapping *yamlv3.Node, keys []string, profile review.SeccompProfile, quoted bool) (edit, error) {
+// add writes a new key into a mapping, with the value below it.
+func (t *layout) add(mapping *yamlv3.Node, keys []string, value any, quoted bool) (edit, error) {
 	if mapping.Style&yamlv3.FlowStyle != 0 || len(mapping.Content) == 0 {
 		at := t.offset(mapping)
 		if at >= len(t.text) || t.text[at] != '{' {
@@ -270,16 +371,16 @@ func (t *layout) add(mapping *yamlv3.Node, keys []string, profile review.Seccomp
 		case bytes.IndexByte([]byte(" \t\r\n"), t.text[at+1]) >= 0:
 			separator = ","
 		}
-		return edit{at + 1, at + 1, flow(keys, profile, quoted) + separator}, nil
+		return edit{at + 1, at + 1, nest(keys, value, quoted) + separator}, nil
 	}
-	first, value := mapping.Content[0], mapping.Content[1]
+	first, firstValue := mapping.Content[0], mapping.Content[1]
 	indent := strings.Repeat(" ", first.Column-1)
 	at := t.offset(first)
 	// Behind a first key on one line, such as a container's name, the new one reads best;
 	// before any other it is always right.
 	end, newline := t.lineEnd(at)
-	lines := block(keys, profile, indent, newline)
-	oneLine := value.Kind == yamlv3.ScalarNode && value.Line == first.Line && value.Style&(yamlv3.LiteralStyle|yamlv3.FoldedStyle) == 0 &&
+	lines := block(keys, value, indent, newline)
+	oneLine := firstValue.Kind == yamlv3.ScalarNode && firstValue.Line == first.Line && firstValue.Style&(yamlv3.LiteralStyle|yamlv3.FoldedStyle) == 0 &&
 		(len(mapping.Content) == 2 || mapping.Content[2].Line == first.Line+1)
 	if oneLine {
 		text := indent + lines + newline
@@ -291,9 +392,12 @@ func (t *layout) add(mapping *yamlv3.Node, keys []string, profile review.Seccomp
 	return edit{at, at, lines + newline + indent}, nil
 }
 
-// replaceNull writes an object in place of a null, which may be nothing at all.
-func (t *layout) replaceNull(m *member, profile review.SeccompProfile, quoted bool) (edit, error) {
-	text := "{" + flow([]string{"seccompProfile"}, profile, quoted) + "}"
+// replaceNull writes a value in place of a null, which may be nothing at all.
+func (t *layout) replaceNull(m *member, keys []string, value any, quoted bool) (edit, error) {
+	text := flow(value, quoted)
+	if len(keys) > 0 {
+		text = "{" + nest(keys, value, quoted) + "}"
+	}
 	if m.value.Value != "" {
 		at := t.offset(m.value)
 		return edit{at, at + len(m.value.Value), text}, nil
@@ -305,44 +409,101 @@ func (t *layout) replaceNull(m *member, profile review.SeccompProfile, quoted bo
 	return edit{at + 1, at + 1, " " + text}, nil
 }
 
-// block is the profile in block style, without indentation before its first line and
-// without an end of its last.
-func block(keys []string, profile review.SeccompProfile, indent, newline string) string {
+// block is the value in block style, a list on one line, without indentation before its
+// first line and without an end of its last.
+func block(keys []string, value any, indent, newline string) string {
 	var lines []string
 	for i, key := range keys {
 		lines = append(lines, strings.Repeat("  ", i)+key+":")
 	}
 	inner := strings.Repeat("  ", len(keys))
-	lines = append(lines, inner+"type: "+profile.Type)
-	if profile.LocalhostProfile != "" {
-		lines = append(lines, inner+"localhostProfile: "+scalar(profile.LocalhostProfile))
+	if o, ok := value.(object); ok {
+		for _, f := range o {
+			lines = append(lines, inner+f.key+": "+flow(f.value, false))
+		}
+	} else {
+		lines[len(lines)-1] += " " + flow(value, false)
 	}
 	return strings.Join(lines, newline+indent)
+}
+
+// Values keep the order of their fields. A leaf is a string.
+type (
+	object []field
+	field  struct {
+		key   string
+		value any
+	}
+	list []any
+)
+
+// plainValue is the value as decoders make it.
+func plainValue(value any) any {
+	switch v := value.(type) {
+	case object:
+		m := make(map[string]any, len(v))
+		for _, f := range v {
+			m[f.key] = plainValue(f.value)
+		}
+		return m
+	case list:
+		items := make([]any, len(v))
+		for i := range v {
+			items[i] = plainValue(v[i])
+		}
+		return items
+	default:
+		return v
+	}
 }
 
 // plainScalar is text that YAML takes for text, without quotes, in every style.
 var plainScalar = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*([./][A-Za-z0-9_./-]+)?$`)
 
+// otherScalar is text that some YAML parser takes for a boolean or a null.
+var otherScalar = regexp.MustCompile(`^(?i:y|yes|n|no|on|off|true|false|null)$`)
+
 func scalar(s string) string {
-	if plainScalar.MatchString(s) {
+	if plainScalar.MatchString(s) && !otherScalar.MatchString(s) {
 		return s
 	}
 	return strconv.Quote(s)
 }
 
-// flow is the profile on one line, without the outer braces.
-func flow(keys []string, profile review.SeccompProfile, quoted bool) string {
-	word := scalar
-	if quoted {
-		word = strconv.Quote
+// flow is the value on one line; quoted is for JSON.
+func flow(value any, quoted bool) string {
+	switch v := value.(type) {
+	case object:
+		parts := make([]string, len(v))
+		for i, f := range v {
+			parts[i] = flow(f.key, quoted) + ": " + flow(f.value, quoted)
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	case list:
+		return v.flow(quoted)
+	case string:
+		if quoted {
+			return strconv.Quote(v)
+		}
+		return scalar(v)
+	default:
+		return ""
 	}
-	text := "{" + word("type") + ": " + word(profile.Type)
-	if profile.LocalhostProfile != "" {
-		text += ", " + word("localhostProfile") + ": " + word(profile.LocalhostProfile)
+}
+
+func (l list) flow(quoted bool) string {
+	parts := make([]string, len(l))
+	for i := range l {
+		parts[i] = flow(l[i], quoted)
 	}
-	text += "}"
+	return "[" + strings.Join(parts, ", ") + "]"
+}
+
+// nest is the value below keys on one line, without the outer braces.
+func nest(keys []string, value any, quoted bool) string {
+	text := flow(value, quoted)
 	for i, key := range slices.Backward(keys) {
-		text = word(key) + ": " + text
+		text = flow(key, quoted) + ": " + text
 		if i > 0 {
 			text = "{" + text + "}"
 		}

@@ -18,6 +18,7 @@ type injectOptions struct {
 	file            string
 	inventory       string
 	namespaceLabels string
+	steer           bool
 }
 
 func newInjectCommand(s streams) *cobra.Command {
@@ -36,6 +37,7 @@ the templates of workloads. All else stays byte for byte as it was, comments and
 	flags.StringVarP(&o.file, "filename", "f", "", "`FILE`, or - for standard input")
 	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
 	flags.StringVar(&o.namespaceLabels, "namespace-labels", "", "`k=v,...`: labels of every namespace, in place of those that the inventory has")
+	addSteerFlag(c, &o.steer)
 	return c
 }
 
@@ -60,7 +62,7 @@ func (o *injectOptions) run(ctx context.Context, name string, s streams) error {
 	if err != nil {
 		return err
 	}
-	checker, err := newChecker(ctx, v1alpha1.LevelPrivileged, "", known)
+	checker, err := newChecker(ctx, v1alpha1.LevelPrivileged, "", o.steer, known)
 	if err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func (o *injectOptions) run(ctx context.Context, name string, s streams) error {
 		if labels != nil {
 			req.NamespaceLabels, req.NotOptedIn = labels, false
 		}
-		injections, notes := checker.reviewer.Inject(req)
+		mutation, notes := checker.reviewer.Inject(req)
 		for _, n := range notes {
 			fmt.Fprintf(s.err, "%s: %v\n", name, m.problem("", "%s", n))
 		}
@@ -81,7 +83,7 @@ func (o *injectOptions) run(ctx context.Context, name string, s streams) error {
 				}
 			}
 		}
-		return e.inject(m, injections)
+		return e.inject(m, &mutation)
 	})
 	if err := errors.Join(err, e.finish()); err != nil {
 		return err

@@ -72,7 +72,7 @@ func flatten(err error) []error {
 
 // commands lists the verbs.
 func commands(s streams) []*cobra.Command {
-	return []*cobra.Command{newCheckCommand(s), newInjectCommand(s), newRulesCommand(s), newProfileCommand(s)}
+	return []*cobra.Command{newCheckCommand(s), newInjectCommand(s), newNodesCommand(s), newWhyCommand(s), newRulesCommand(s), newProfileCommand(s)}
 }
 
 func newRoot(name string, s streams) *cobra.Command {

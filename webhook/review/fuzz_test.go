@@ -25,11 +25,11 @@ func FuzzReview(f *testing.F) {
 			return
 		}
 		req := &Request{Kind: kind, Operation: operation, Subresource: subresource, NamespaceLabels: namespace, Object: &o, Old: &old}
-		injections, _ := r.Inject(req)
-		for _, i := range injections {
+		m, _ := r.Inject(req)
+		for _, i := range m.Injections {
 			i.apply()
 		}
-		if again, _ := r.Inject(req); len(again) > 0 {
+		if again, _ := r.Inject(req); len(again.Injections) > 0 {
 			t.Errorf("a second call injects again: %+v", again)
 		}
 		d, err := r.Review(t.Context(), req)

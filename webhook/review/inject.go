@@ -28,8 +28,11 @@ type Injection struct {
 }
 
 // Pointer returns Path as a JSON pointer.
-func (i *Injection) Pointer() string {
-	return "/" + strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(i.Path)
+func (i *Injection) Pointer() string { return pointer(i.Path) }
+
+// pointer makes a JSON pointer of the path of a field.
+func pointer(path string) string {
+	return "/" + strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(path)
 }
 
 // apply does in memory what the mutation does to the object.

@@ -141,9 +141,9 @@ func TestInject(t *testing.T) {
 			if tc.old != "" {
 				req.Old = object(t, tc.old)
 			}
-			injections, notes := reviewer(t, tc.settings).Inject(&req)
+			m, notes := reviewer(t, tc.settings).Inject(&req)
 			var got []string
-			for _, i := range injections {
+			for _, i := range m.Injections {
 				pointer := i.Pointer()
 				if i.HasContext {
 					pointer += "/seccompProfile"
@@ -157,10 +157,10 @@ func TestInject(t *testing.T) {
 				t.Errorf("notes (-want +got):\n%s", d)
 			}
 			// Once applied, nothing is left to do.
-			for _, i := range injections {
+			for _, i := range m.Injections {
 				i.apply()
 			}
-			if again, _ := reviewer(t, tc.settings).Inject(&req); len(again) > 0 {
+			if again, _ := reviewer(t, tc.settings).Inject(&req); len(again.Injections) > 0 {
 				t.Errorf("a second call injects again: %+v", again)
 			}
 		})
@@ -176,9 +176,9 @@ func TestInjectServed(t *testing.T) {
 	index := inventory.NewIndex(inventory.Objects{LocalhostProfiles: []*v1alpha1.LocalhostProfile{profile}})
 	r := reviewerOf(t, Config{Facts: func() *inventory.Index { return index }})
 	req := &Request{Kind: "Pod", Operation: Create, Object: object(t, `{metadata: {labels: {seccompgate.io/profile: app}}, spec: {containers: [{name: c}]}}`)}
-	injections, _ := r.Inject(req)
-	if len(injections) != 1 || injections[0].Profile.LocalhostProfile != served {
-		t.Fatalf("got %+v, want %s", injections, served)
+	m, _ := r.Inject(req)
+	if len(m.Injections) != 1 || m.Injections[0].Profile.LocalhostProfile != served {
+		t.Fatalf("got %+v, want %s", m, served)
 	}
 	for _, tc := range []struct {
 		path    string

@@ -191,13 +191,17 @@ func hostPaths(container *Container, s *PodSpec, field string) []policies.HostPa
 	return out
 }
 
-// nodeInput is the part of the input that the nodes determine: what those that the pod
-// may use have at the paths that its containers run under.
-func nodeInput(ctx context.Context, in *policies.Input, s *PodSpec, index *inventory.Index) {
-	placement := inventory.Placement{
+func (s *PodSpec) placement() inventory.Placement {
+	return inventory.Placement{
 		NodeName: s.NodeName, NodeSelector: s.NodeSelector, Affinity: s.requiredAffinity(),
 		Tolerations: s.Tolerations, OS: s.os(),
 	}
+}
+
+// nodeInput is the part of the input that the nodes determine: what those that the pod
+// may use have at the paths that its containers run under.
+func nodeInput(ctx context.Context, in *policies.Input, s *PodSpec, index *inventory.Index) {
+	placement := s.placement()
 	set := index.Eligible(&placement)
 	defer set.Release()
 	summary := index.Summary(set)

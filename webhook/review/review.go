@@ -211,8 +211,12 @@ func (r *Reviewer) fill(ctx context.Context, in *policies.Input, req *Request, w
 	c := r.choice(req, w)
 	d.Notes = append(d.Notes, contradictions(w, &c)...)
 	if w.Kind != kindPod || req.Manifest || r.settings.DryRun {
-		for _, i := range injections(w, &c, fresh) {
-			i.apply()
+		written := injections(w, &c, fresh)
+		if fresh == nil {
+			w.Spec.steer(r.requirements(req, w, &c, written))
+		}
+		for i := range written {
+			written[i].apply()
 		}
 	}
 	podInput(in, w, &c, fresh)
@@ -256,27 +260,31 @@ func (r *Reviewer) notSynced(in *policies.Input, d *Decision) bool {
 
 // Inject returns what the mutation writes into the object, and warnings for the user. An
 // exempt object is left alone, and so is every object in a dry run.
-func (r *Reviewer) Inject(req *Request) ([]Injection, []string) {
+func (r *Reviewer) Inject(req *Request) (Mutation, []string) {
 	w, ok := Extract(req.Kind, req.Object)
 	if !ok || r.exempt(req, w) != "" || r.settings.DryRun {
-		return nil, nil
+		return Mutation{}, nil
 	}
 	var fresh func(*Container) bool
 	switch {
 	case w.Kind != kindPod && !req.Manifest: // templates are their owners' business
-		return nil, nil
+		return Mutation{}, nil
 	case req.Subresource == subresourceEphemeral:
 		fresh = newContainer(req.Old)
 	case req.Operation != Create: // the fields of a pod cannot be changed
-		return nil, nil
+		return Mutation{}, nil
 	case isMirror(req, w): // the kubelet runs the file, not the object
-		return nil, nil
+		return Mutation{}, nil
 	}
 	c := r.choice(req, w)
 	if conflict := staleAnnotation(w, &c); conflict != "" {
-		return nil, []string{conflict}
+		return Mutation{}, []string{conflict}
 	}
-	return injections(w, &c, fresh), nil
+	m := Mutation{Injections: injections(w, &c, fresh)}
+	if fresh == nil {
+		m.Steering = steering(w, r.requirements(req, w, &c, m.Injections))
+	}
+	return m, nil
 }
 
 // exempt names what exempts the request.

@@ -116,9 +116,12 @@ type Volume struct {
 
 // Affinity of a pod; only what is required of nodes is of interest.
 type Affinity struct {
-	NodeAffinity *struct {
-		Required *corev1.NodeSelector `json:"requiredDuringSchedulingIgnoredDuringExecution"`
-	} `json:"nodeAffinity"`
+	NodeAffinity *NodeAffinity `json:"nodeAffinity"`
+}
+
+// NodeAffinity is what a pod asks of nodes.
+type NodeAffinity struct {
+	Required *corev1.NodeSelector `json:"requiredDuringSchedulingIgnoredDuringExecution"`
 }
 
 // volumeMount of a container.
