@@ -4,6 +4,7 @@ package provision
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/seccompgate/seccompgate/seccomp"
 )
@@ -138,4 +140,54 @@ func TestMountsInTheWay(t *testing.T) {
 	if d := cmp.Diff(want, tree(t, victim)); d != "" {
 		t.Errorf("what is mounted has changed (-want +got):\n%s", d)
 	}
+}
+
+// TestPowerLoss stops a disk as if the power failed, right after Apply has returned: what
+// it told is on the disk, without what the kernel had still to write.
+func TestPowerLoss(t *testing.T) {
+	ownMounts(t)
+	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
+		t.Skip("this machine has no mkfs.ext4")
+	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		t.Skip("this machine has no loop devices")
+	}
+	h := newHost(t)
+	kubelet := filepath.Join(h.root, kubeletRoot)
+	image := filepath.Join(t.TempDir(), "disk")
+	must(t, os.WriteFile(image, nil, 0o600))
+	must(t, os.Truncate(image, 16<<20))
+	command(t, "mkfs.ext4", "-q", image)
+	t.Cleanup(func() { _ = syscall.Unmount(kubelet, syscall.MNT_DETACH) }) // if the test ends early
+	older, newer, web := profile("app", "older"), profile("app", strings.Repeat("newer", 5000)), profile("web", "content")
+	for _, round := range [][]Profile{{older}, {newer, web}, {newer}} {
+		command(t, "mount", "-o", "loop", image, kubelet)
+		for _, c := range h.Apply(round, keepNothing) {
+			must(t, c.Err)
+		}
+		stop(t, kubelet)
+		must(t, syscall.Unmount(kubelet, 0))
+
+		command(t, "mount", "-o", "loop", image, kubelet)
+		h.holds(files(round...))
+		must(t, syscall.Unmount(kubelet, 0))
+	}
+}
+
+func command(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
+	}
+}
+
+// stop shuts a file system down without flushing anything, not even its journal.
+func stop(t *testing.T, directory string) {
+	t.Helper()
+	f, err := os.Open(directory)
+	must(t, err)
+	defer f.Close()
+	// FS_IOC_SHUTDOWN and FS_SHUTDOWN_FLAGS_NOLOGFLUSH of linux/fs.h.
+	const shutdown, noLogFlush = 0x8004587d, 2
+	must(t, unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush))
 }

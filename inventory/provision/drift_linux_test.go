@@ -3,6 +3,7 @@
 package provision
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seccompgate/seccompgate/inventory/node"
 	"github.com/seccompgate/seccompgate/seccomp"
 )
 
@@ -271,4 +273,60 @@ func TestDriftOfWhatIsKept(t *testing.T) {
 	h.apply([]Profile{newer})
 	h.compare(h.Apply([]Profile{newer}, keepEverything))
 	h.holds(files(newer))
+}
+
+// TestDriftIsRepairedInTime applies whenever the watch says so. Every drift is repaired
+// soon, and the repair itself leads to no more than a look.
+func TestDriftIsRepairedInTime(t *testing.T) {
+	h := newHost(t)
+	app := profile("app", "content")
+	ctx, cancel := context.WithCancel(t.Context())
+	wake, err := node.Watch(ctx, h.root, seccompRoot)
+	must(t, err)
+	told := make(chan []Change, 100)
+	go func() {
+		defer close(told)
+		for range wake {
+			told <- h.Apply([]Profile{app}, keepNothing)
+		}
+	}()
+	defer func() {
+		cancel()
+		for range told { //nolint:revive // until it is closed
+		}
+	}()
+	// until waits for a look that finds something and then for one that finds nothing.
+	until := func(what string) {
+		t.Helper()
+		for late, some := time.After(5*time.Second), false; ; {
+			select {
+			case changes := <-told:
+				if some = some || len(changes) > 0; some && len(changes) == 0 {
+					return
+				}
+			case <-late:
+				t.Fatalf("%s: not repaired after 5 s", what)
+			}
+		}
+	}
+	until("new profile")
+	for _, drift := range []struct {
+		name string
+		do   func() error
+	}{
+		{"content", func() error { return os.WriteFile(h.path("app.json"), []byte("changed"), 0o600) }},
+		{"mode", func() error { return os.Chmod(h.path("app.json"), 0o666) }},
+		{"removed", func() error { return os.Remove(h.path("app.json")) }},
+		{"directory removed", func() error { return os.RemoveAll(h.ours) }},
+		{"everything removed", func() error { return os.RemoveAll(filepath.Dir(h.ours)) }},
+	} {
+		must(t, drift.do())
+		until(drift.name)
+		h.holds(files(app))
+	}
+	select {
+	case changes := <-told:
+		t.Errorf("one more look, which finds %v, though nothing has happened", changes)
+	case <-time.After(time.Second):
+	}
 }
