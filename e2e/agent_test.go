@@ -472,7 +472,7 @@ func TestAgentMemory(t *testing.T) {
 		n := len(m.reported(t))
 		return n == 2*profiles, fmt.Sprintf("%d files are", n)
 	})
-	time.Sleep(10 * time.Second)
+	time.Sleep(25 * time.Second) // it gives memory back after a rest
 	rss, err := m.agent.Resident()
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -21,8 +22,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/inventory/node"
@@ -32,6 +33,11 @@ import (
 
 const (
 	localhostProfilesPath = "/apis/seccompgate.io/v1alpha1/localhostprofiles"
+	// settle is how long the loop waits for more when the cluster wants something else.
+	settle = 200 * time.Millisecond
+	// rest is how long nothing happens before the memory that work took is given back: an
+	// agent is idle nearly always, and there is one on every node.
+	rest = 15 * time.Second
 	// maxFailure in bytes is what the API takes of a reason.
 	maxFailure = 256
 	// maxSaid is how many problems are remembered so as not to be logged twice.
@@ -101,7 +107,7 @@ type Agent struct {
 // wanted is what the agent keeps of a LocalhostProfile.
 type wanted struct {
 	provision.Profile
-	uid      string
+	uid      types.UID
 	selector map[string]string
 }
 
@@ -232,7 +238,7 @@ func (a *Agent) want(l *v1alpha1.LocalhostProfile) *wanted {
 	if err != nil {
 		a.log.Error(err, "A profile cannot be written; its files stay as they are", "profile", l.Name)
 	}
-	return &wanted{Profile: p, uid: string(l.UID), selector: l.Spec.NodeSelector}
+	return &wanted{Profile: p, uid: l.UID, selector: l.Spec.NodeSelector}
 }
 
 // sweep asks which paths the pods of the node name, some time after files have become
@@ -279,6 +285,7 @@ func (a *Agent) loop(ctx context.Context) {
 	defer ticks.Stop()
 	var retry backoff
 	var read, again time.Time // when all was read last, and when to try what failed
+	var busy time.Time        // when there was something to do last; zero after a rest
 	for due := true; ctx.Err() == nil; {
 		a.pulse.beat()
 		if time.Since(read) >= a.options.Rehash {
@@ -289,10 +296,14 @@ func (a *Agent) loop(ctx context.Context) {
 		// What is not watched is noticed by looking.
 		if due || a.blind || len(a.failed) > 0 && time.Now().After(again) {
 			a.pass()
-			again = time.Now().Add(retry.next(nil))
+			busy, again = time.Now(), time.Now().Add(retry.next(nil))
 			if len(a.failed) == 0 {
 				retry.reset()
 			}
+		}
+		if !busy.IsZero() && time.Since(busy) > rest {
+			busy = time.Time{}
+			debug.FreeOSMemory()
 		}
 		due = true
 		select {
@@ -300,6 +311,7 @@ func (a *Agent) loop(ctx context.Context) {
 		case <-ticks.C:
 			due = false
 		case <-a.dirty:
+			sleep(ctx, settle)
 		case err, open := <-a.changes:
 			a.watched(err, open)
 		}
@@ -439,18 +451,18 @@ func (a *Agent) notWritten(c provision.Change) {
 }
 
 // about is the LocalhostProfile that a file of ours belongs to; the Node, if there is none.
-func (a *Agent) about(path string) corev1.ObjectReference {
+func (a *Agent) about(path string) subject {
 	name, _ := seccomp.Generation(path)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if w := a.profiles[name]; w != nil {
-		return reference("LocalhostProfile", name, w.uid)
+		return subject{APIVersion: v1alpha1.GroupVersion.String(), Kind: "LocalhostProfile", Name: name, UID: w.uid}
 	}
 	return a.aboutNode()
 }
 
-func (a *Agent) aboutNode() corev1.ObjectReference {
-	ref := corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: a.options.NodeName}
+func (a *Agent) aboutNode() subject {
+	ref := subject{APIVersion: "v1", Kind: "Node", Name: a.options.NodeName}
 	if a.node != nil {
 		ref.UID = a.node.UID
 	}
