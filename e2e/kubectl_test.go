@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,6 +37,17 @@ func TestKubectl(t *testing.T) {
 		const want = `Error from server (Forbidden): admission webhook "enforce.seccompgate.io" denied the request: seccompgate restricted: [unset] container "debug": no seccompProfile is set on the container or the pod, so it runs Unconfined (no node it may use is known to set seccompDefault); set RuntimeDefault or Localhost, or the label seccompgate.io/profile; set securityContext of the debug container with "kubectl debug --custom FILE"` + "\n"
 		if d := cmp.Diff(want, r.Stderr); d != "" || r.Code != 1 {
 			t.Errorf("exit %d, stderr (-want +got):\n%s", r.Code, d)
+		}
+		// The profiles of kubectl are no profiles for seccomp, but for one.
+		for profile, want := range map[string]string{
+			"general": "[unset]", "baseline": "[unset]", "netadmin": "[unset]", "sysadmin": "[privileged]", "restricted": "",
+		} {
+			t.Run("row4 "+profile, func(t *testing.T) {
+				r := shared.kubectl(t, "", append(debug, "--profile="+profile, "--container=debug-"+profile)...)
+				if (r.Code == 0) != (want == "") || !strings.Contains(r.Stderr, want) {
+					t.Errorf("exit %d, stderr %q, want %q", r.Code, r.Stderr, want)
+				}
+			})
 		}
 		// What the message says helps.
 		custom := t.TempDir() + "/custom.yaml"

@@ -24,9 +24,9 @@ const startupFile = "../../seccomp/startup.json"
 // own is the call by which the program in the container ends.
 const own = "exit"
 
-// TestStartups starts containers without one of the calls that seccomp/startup.json has
+// TestRow10Startups starts containers without one of the calls that seccomp/startup.json has
 // for the runtime, and under the runtime's default profile, which has them all.
-func TestStartups(t *testing.T) {
+func TestRow10Startups(t *testing.T) {
 	b := newBundle(t)
 	runtimes := b.runtimes(t)
 	if *measure {
@@ -78,7 +78,7 @@ func (b *bundle) measure(t *testing.T, runtimes []runtimeBinary) {
 		}
 	}
 	text, err := json.MarshalIndent(map[string]any{
-		"how":      "e2e/oracle, TestStartups -measure: containers started on Linux x86_64 with one syscall at a time failing with EPERM",
+		"how":      "e2e/oracle, TestRow10Startups -measure: containers started on Linux x86_64 with one syscall at a time failing with EPERM",
 		"startups": out,
 	}, "", "  ")
 	if err != nil {
