@@ -62,19 +62,17 @@ func TestCases(t *testing.T) {
 		t.Fatalf("find cases: %d, %v", len(files), err)
 	}
 	useNodes(t)
-	t.Run("all", func(t *testing.T) {
-		for _, file := range files {
-			name, isYAML := strings.CutSuffix(filepath.Base(file), ".yaml")
-			if !isYAML {
-				t.Errorf("%s is no case: its name does not end with .yaml", file)
-				continue
-			}
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				runCase(t, file, "case-"+name)
-			})
+	for _, file := range files {
+		name, isYAML := strings.CutSuffix(filepath.Base(file), ".yaml")
+		if !isYAML {
+			t.Errorf("%s is no case: its name does not end with .yaml", file)
+			continue
 		}
-	})
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			runCase(t, file, "case-"+name)
+		})
+	}
 }
 
 func runCase(t *testing.T, file, namespace string) {

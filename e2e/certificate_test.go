@@ -145,9 +145,9 @@ func TestReadinessNeedsBundle(t *testing.T) {
 	}
 }
 
-// TestUntrustedCertificate: enforcing namespaces deny, all others admit, and the replicas
+// TestRow60UntrustedCertificate: enforcing namespaces deny, all others admit, and the replicas
 // stay ready: taking them all away would make nothing better.
-func TestUntrustedCertificate(t *testing.T) {
+func TestRow60UntrustedCertificate(t *testing.T) {
 	useNodes(t)
 	withoutController(t)
 	shared.namespace(t, "tls-enforce", map[string]string{enforceLabel: "baseline"})
@@ -157,14 +157,16 @@ func TestUntrustedCertificate(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		notAfter time.Time
+		names    []string
 		bundle   []byte
 		want     string
 	}{
-		{"expired", time.Now().Add(-time.Hour), ours.pem, "x509: certificate has expired or is not yet valid"},
-		{"foreign", time.Now().Add(time.Hour), newAuthority(t, "theirs").pem, "x509: certificate signed by unknown authority"},
+		{"expired", time.Now().Add(-time.Hour), names, ours.pem, "x509: certificate has expired or is not yet valid"},
+		{"foreign", time.Now().Add(time.Hour), names, newAuthority(t, "theirs").pem, "x509: certificate signed by unknown authority"},
+		{"another service's", time.Now().Add(time.Hour), []string{"seccomp-webhook.shop.svc"}, ours.pem, "x509: certificate is valid for seccomp-webhook.shop.svc, not seccomp-webhook.seccompgate.svc"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			certificate, key := ours.sign(t, tc.notAfter, names)
+			certificate, key := ours.sign(t, tc.notAfter, tc.names)
 			serve(t, certificate, key, tc.bundle)
 			shared.eventually(t, "the API server refuses the certificate", func() (bool, string) {
 				a := shared.try(t, "tls-enforce", defaultPod)

@@ -141,9 +141,9 @@ func wantWarnings(t *testing.T, config *rest.Config, namespace string) {
 	}
 }
 
-// TestGuardRow58StaticManifest: an administrator of the API deletes the registration. An
+// TestGuardRow42Row58StaticManifest: an administrator of the API deletes the registration. An
 // API server that has it on its disk goes on as before; another one admits everything.
-func TestGuardRow58StaticManifest(t *testing.T) {
+func TestGuardRow42Row58StaticManifest(t *testing.T) {
 	useNodes(t)
 	namespace := shared.namespace(t, "row-58", map[string]string{enforceLabel: "baseline", warnLabel: "restricted"})
 	shared.eventuallySays(t, namespace, unconfinedPod, unconfinedDenial)

@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// TestInjectionChangesNothingElse compares a pod that was injected with the same pod in a
+// TestRow62InjectionChangesNothingElse compares a pod that was injected with the same pod in a
 // namespace that we have no part in.
-func TestInjectionChangesNothingElse(t *testing.T) {
+func TestRow62InjectionChangesNothingElse(t *testing.T) {
 	useNodes(t)
 	const pod = `
 apiVersion: v1

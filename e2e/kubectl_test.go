@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,7 +28,7 @@ func TestKubectl(t *testing.T) {
 			t.Errorf("exit %d, stderr (-want +got):\n%s", r.Code, d)
 		}
 	})
-	t.Run("debug", func(t *testing.T) {
+	t.Run("row4 debug", func(t *testing.T) {
 		namespace := shared.namespace(t, "kubectl-debug", nil)
 		shared.create(t, namespace, plainPod)
 		shared.label(t, namespace, map[string]string{enforceLabel: "restricted"})
@@ -37,9 +38,28 @@ func TestKubectl(t *testing.T) {
 		if d := cmp.Diff(want, r.Stderr); d != "" || r.Code != 1 {
 			t.Errorf("exit %d, stderr (-want +got):\n%s", r.Code, d)
 		}
+		// The profiles of kubectl are no profiles for seccomp, but for one.
+		for profile, want := range map[string]string{
+			"general": "[unset]", "baseline": "[unset]", "netadmin": "[unset]", "sysadmin": "[privileged]", "restricted": "",
+		} {
+			t.Run(profile, func(t *testing.T) {
+				r := shared.kubectl(t, "", append(debug, "--profile="+profile, "--container=debug-"+profile)...)
+				if (r.Code == 0) != (want == "") || !strings.Contains(r.Stderr, want) {
+					t.Errorf("exit %d, stderr %q, want %q", r.Code, r.Stderr, want)
+				}
+			})
+		}
 		// What the message says helps.
 		custom := t.TempDir() + "/custom.yaml"
 		writeFile(t, custom, "securityContext: {seccompProfile: {type: RuntimeDefault}}\n")
 		shared.mustKubectl(t, "", append(debug, "--custom="+custom)...)
+	})
+	t.Run("debug a node", func(t *testing.T) {
+		namespace := shared.namespace(t, "kubectl-debug-node", map[string]string{enforceLabel: "baseline"})
+		r := shared.kubectl(t, "", "debug", "node/a1", "-n", namespace, "--image=busybox", "--attach=false", "--quiet")
+		const want = `[profile-store] container "debugger": volume "host-root" mounts host path "/" for writing`
+		if r.Code == 0 || !strings.Contains(r.Stderr, want) {
+			t.Errorf("exit %d, stderr %q, want %q", r.Code, r.Stderr, want)
+		}
 	})
 }

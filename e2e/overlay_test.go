@@ -56,9 +56,18 @@ func TestClusterWide(t *testing.T) {
 	useNodes(t)
 	namespace := shared.namespace(t, "cluster-wide", nil)
 	shared.namespace(t, "cluster-wide-privileged", map[string]string{enforceLabel: "privileged"})
-	if a := shared.try(t, namespace, unconfinedPod); a.Message != unconfinedDenial {
-		t.Errorf("a namespace without labels answers %q, want %q", a.Message, unconfinedDenial)
-	}
+	t.Run("row46 no labels", func(t *testing.T) {
+		if a := shared.try(t, namespace, unconfinedPod); a.Message != unconfinedDenial {
+			t.Errorf("a namespace without labels answers %q, want %q", a.Message, unconfinedDenial)
+		}
+	})
+	t.Run("row51 the beginning of an exempt name", func(t *testing.T) {
+		for _, name := range []string{"kube-evil", "kube-system-2", "kube-node-lease-2", ownNamespace + "-2"} {
+			if a := shared.try(t, shared.namespace(t, name, nil), unconfinedPod); a.Message != unconfinedDenial {
+				t.Errorf("namespace %s answers %q, want %q", name, a.Message, unconfinedDenial)
+			}
+		}
+	})
 	a := shared.try(t, namespace, `{apiVersion: v1, kind: Pod, metadata: {name: labelled, labels: {seccompgate.io/profile: web}}, spec: {containers: [{name: app, image: app}]}}`)
 	if d := cmp.Diff(map[string]string{"pod": "Localhost seccompgate/web.cc14aa6ba10f.json"}, cluster.Profiles(a.Object)); d != "" || !a.Allowed() {
 		t.Errorf("a labelled pod gets %q and profiles (-want +got):\n%s", a.Message, d)

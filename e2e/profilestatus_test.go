@@ -46,8 +46,8 @@ func toJSON(t *testing.T, v any) string {
 	return string(text)
 }
 
-// localhostProfile is the part of the object that these tests look at.
-type localhostProfile struct {
+// profileObject is the part of a LocalhostProfile that these tests look at.
+type profileObject struct {
 	Metadata struct {
 		Generation int64 `json:"generation"`
 	} `json:"metadata"`
@@ -73,7 +73,7 @@ type failure struct {
 	Reason string `json:"reason"`
 }
 
-func getProfile(t *testing.T, name string) (l localhostProfile) {
+func getProfile(t *testing.T, name string) (l profileObject) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(shared.mustKubectl(t, "", "get", "localhostprofile", name, "-o", "json")), &l); err != nil {
 		t.Fatal(err)

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestRuleFails: a rule that cannot be evaluated denies by itself, and says where it
+// TestRow83RuleFails: a rule that cannot be evaluated denies by itself, and says where it
 // stands; the others still judge.
-func TestRuleFails(t *testing.T) {
+func TestRow83RuleFails(t *testing.T) {
 	useNodes(t)
 	namespace := shared.namespace(t, "rule-fails", map[string]string{enforceLabel: "baseline"})
 	dir := t.TempDir()

@@ -140,10 +140,10 @@ func useNodes(t *testing.T) {
 	}
 }
 
-// clearNodes deletes all nodes and what is known of them.
+// clearNodes deletes all nodes, what is known of them and what runtimes they may have.
 func clearNodes(t *testing.T) {
 	t.Helper()
-	shared.mustKubectl(t, "", "delete", "nodes,seccompnodes,profilesets,localhostprofiles", "--all")
+	shared.mustKubectl(t, "", "delete", "nodes,seccompnodes,profilesets,localhostprofiles,runtimeclasses", "--all")
 }
 
 // load creates the objects of a file, with their status.

@@ -10,9 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestPodsOfWorkloads: workloads are admitted, the pods that the real controllers make for
+// TestRow21Row37PodsOfWorkloads: workloads are admitted, the pods that the real controllers make for
 // them are denied, and the controllers' events say why.
-func TestPodsOfWorkloads(t *testing.T) {
+func TestRow21Row37PodsOfWorkloads(t *testing.T) {
 	useNodes(t)
 	namespace := shared.namespace(t, "workloads", map[string]string{enforceLabel: "baseline"})
 	const template = `template: {metadata: {labels: {app: web}}, spec: {%s securityContext: {seccompProfile: {type: Unconfined}}, containers: [{name: app, image: app}]}}`
@@ -60,8 +60,8 @@ func TestPodsOfWorkloads(t *testing.T) {
 	}
 }
 
-// TestLabelledDeployment: the label of a template reaches the pods.
-func TestLabelledDeployment(t *testing.T) {
+// TestRow62LabelledDeployment: the label of a template reaches the pods.
+func TestRow62LabelledDeployment(t *testing.T) {
 	useNodes(t)
 	namespace := shared.namespace(t, "labelled-deployment", map[string]string{enforceLabel: "restricted"})
 	shared.create(t, namespace, `{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {replicas: 2, selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web, seccompgate.io/profile: web}}, spec: {containers: [{name: app, image: app}]}}}}`)

@@ -166,9 +166,9 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// TestExemptNamespaces: the configuration and every entry exempt the same ones, since the
+// TestRow51ExemptNamespaces: the configuration and every entry exempt the same ones, since the
 // webhook is never asked about what the registration excludes.
-func TestExemptNamespaces(t *testing.T) {
+func TestRow51ExemptNamespaces(t *testing.T) {
 	want := []string{"kube-system", "kube-node-lease", ownNamespace}
 	for _, in := range combinations(t) {
 		if d := cmp.Diff(want, webhookConfig(t, in).Exemptions.Namespaces); d != "" {
@@ -373,9 +373,9 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestMatchConditions has the API server's own evaluation say which bindings are asked
+// TestRow50MatchConditions has the API server's own evaluation say which bindings are asked
 // about. An error of it would deny every pod where the webhook fails closed.
-func TestMatchConditions(t *testing.T) {
+func TestRow50MatchConditions(t *testing.T) {
 	compiler := cel.NewConditionCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	annotated := metav1.ObjectMeta{Name: "x", Namespace: "shop", Annotations: map[string]string{"run.oci.seccomp_bpf_data": "AAAA"}}
 	bare := metav1.ObjectMeta{Name: "x", Namespace: "shop"}

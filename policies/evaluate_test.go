@@ -143,9 +143,9 @@ func directory(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// TestRuleError shows that a rule that fails is answered by a finding at its own level,
+// TestRow84RuleError shows that a rule that fails is answered by a finding at its own level,
 // and that all other rules still judge.
-func TestRuleError(t *testing.T) {
+func TestRow84RuleError(t *testing.T) {
 	const privileged = `container "container-0": privileged, so the runtime sets no seccomp filter whatever seccompProfile says; drop privileged`
 	for _, tc := range []struct {
 		name, level, body, why string

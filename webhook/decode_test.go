@@ -112,7 +112,7 @@ func TestMalformedReviews(t *testing.T) {
 	}
 }
 
-func TestBodySize(t *testing.T) {
+func TestRow22Row61BodySize(t *testing.T) {
 	body := func(size int) []byte {
 		start, end := head+`"request":{"uid":"u1",`+pod+`,"options":"`, `"}}`
 		return []byte(start + strings.Repeat("x", size-len(start)-len(end)) + end)

@@ -109,8 +109,8 @@ func TestPolicyReload(t *testing.T) {
 	}
 }
 
-// TestBrokenRulesAtStart: there are no rules before them to fall back on.
-func TestBrokenRulesAtStart(t *testing.T) {
+// TestRow84BrokenRulesAtStart: there are no rules before them to fall back on.
+func TestRow84BrokenRulesAtStart(t *testing.T) {
 	dir := withRule(t, "package seccompgate.rules.mine\n\ndeny contains 1 if x\n")
 	_, err := LoadPolicies(t.Context(), policies.Options{Directory: dir}, NewMetrics(), logr.Discard())
 	if err == nil || !strings.Contains(err.Error(), dir+"/rule.rego:") {

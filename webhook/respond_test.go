@@ -33,9 +33,9 @@ func hostile(random *rand.Rand) string {
 	return b.String()
 }
 
-// TestAnswersAreAccepted makes answers of hostile texts, and puts each through what the API
+// TestRow59AnswersAreAccepted makes answers of hostile texts, and puts each through what the API
 // server does with it: none may be refused, dropped or cut there.
-func TestAnswersAreAccepted(t *testing.T) {
+func TestRow59AnswersAreAccepted(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 3_000 {
 		findings := make([]policies.Finding, 1+random.IntN(40))

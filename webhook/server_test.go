@@ -19,9 +19,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestSlowClients keeps fifty connections that send a byte now and then: honest clients
+// TestRow61SlowClients keeps fifty connections that send a byte now and then: honest clients
 // must not notice them.
-func TestSlowClients(t *testing.T) {
+func TestRow61SlowClients(t *testing.T) {
 	r := newRig(t, func(s *setup) { s.Options.Settings.Limits.ConcurrentRequests = 2 })
 	server := httptest.NewTLSServer(r)
 	defer server.Close()

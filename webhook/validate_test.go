@@ -147,7 +147,7 @@ func TestValidateVerbatim(t *testing.T) {
 	}
 }
 
-func TestNoObject(t *testing.T) {
+func TestRow41NoObject(t *testing.T) {
 	req := on(t, "baseline", good)
 	req.Object.Raw = nil
 	want := outcome{Code: 400, Message: "the request was not judged: the request has no object"}
@@ -156,8 +156,8 @@ func TestNoObject(t *testing.T) {
 	}
 }
 
-// TestDryRunRequestsAreNotCounted: what a user only tries out is no decision.
-func TestDryRunRequestsAreNotCounted(t *testing.T) {
+// TestRow39DryRunRequestsAreNotCounted: what a user only tries out is no decision.
+func TestRow39DryRunRequestsAreNotCounted(t *testing.T) {
 	r := newRig(t, nil)
 	yes := true
 	req := on(t, "baseline", bad)
@@ -286,7 +286,7 @@ func useRules(t testing.TB, dir string) func(*setup) {
 	return func(s *setup) { s.Config.Policies = func() *policies.Set { return rules } }
 }
 
-func TestRuleThatFails(t *testing.T) {
+func TestRow83RuleThatFails(t *testing.T) {
 	dir := withRule(t, userRuleText("divide", `deny contains {"container": "", "field": "", "message": "m"} if 1 / (count(input.containers) - 1) > 7`))
 	r := newRig(t, useRules(t, dir))
 	want := "[rule-error] rule divide could not be evaluated: " + dir + "/rule.rego:12: div: divide by zero"
@@ -305,7 +305,7 @@ func TestRuleThatFails(t *testing.T) {
 	}
 }
 
-func TestRuleThatTakesTooLong(t *testing.T) {
+func TestRow22RuleThatTakesTooLong(t *testing.T) {
 	slow := withRule(t, userRuleText("slow", `deny contains {"container": "", "field": "", "message": "m"} if {
 	n := 20000 * count(input.containers)
 	some i in numbers.range(1, n)
@@ -355,8 +355,8 @@ func TestTimeoutOf(t *testing.T) {
 	}
 }
 
-// TestOverload fills all places: further requests wait, and then are told so.
-func TestOverload(t *testing.T) {
+// TestRow61Overload fills all places: further requests wait, and then are told so.
+func TestRow61Overload(t *testing.T) {
 	release := make(chan struct{})
 	arrived := make(chan struct{}, 10)
 	r := newRig(t, func(s *setup) {

@@ -58,8 +58,8 @@ var families = [][]architecture{
 	},
 }
 
-// TestFilterIsLibseccomps compares answers about random calls under random profiles.
-func TestFilterIsLibseccomps(t *testing.T) {
+// TestRow78Row79FilterIsLibseccomps compares answers about random calls under random profiles.
+func TestRow78Row79FilterIsLibseccomps(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}

@@ -25,9 +25,9 @@ const startupFile = "../../seccomp/startup.json"
 // own is the call by which the program in the container ends.
 const own = "exit"
 
-// TestStartups starts containers without one of the calls that seccomp/startup.json has
+// TestRow10Startups starts containers without one of the calls that seccomp/startup.json has
 // for the runtime, and under the runtime's default profile, which has them all.
-func TestStartups(t *testing.T) {
+func TestRow10Startups(t *testing.T) {
 	b := newBundle(t)
 	runtimes := b.runtimes(t)
 	if *measure {

@@ -111,7 +111,7 @@ func TestReadProfiles(t *testing.T) {
 			wantProblems:  []string{`read directory "": openat seccomp: not a directory`},
 		},
 		{
-			name: "a FIFO is neither listed nor waited for",
+			name: "row67 a FIFO is neither listed nor waited for",
 			make: func(t *testing.T, directory string) {
 				must(t, syscall.Mkfifo(filepath.Join(directory, "pipe.json"), 0o600))
 				write(t, filepath.Join(directory, "a.json"), content)
@@ -120,7 +120,7 @@ func TestReadProfiles(t *testing.T) {
 			wantProblems: []string{"pipe.json is left out: it is no regular file"},
 		},
 		{
-			name: "what is no file is neither listed nor opened",
+			name: "row67 what is no file is neither listed nor opened",
 			make: func(t *testing.T, directory string) {
 				listener, err := net.Listen("unix", filepath.Join(directory, "socket.json"))
 				must(t, err)
@@ -132,7 +132,7 @@ func TestReadProfiles(t *testing.T) {
 			wantProblems: []string{"socket.json is left out: it is no regular file"},
 		},
 		{
-			name: "links that dangle or lead out of the root",
+			name: "row68 links that dangle or lead out of the root",
 			make: func(t *testing.T, directory string) {
 				must(t, os.Symlink("nothing.json", filepath.Join(directory, "dangling.json")))
 				must(t, os.Symlink("/etc", filepath.Join(directory, "etc")))
@@ -147,7 +147,7 @@ func TestReadProfiles(t *testing.T) {
 			},
 		},
 		{
-			name: "links are not followed, not even within the directory",
+			name: "row68 links are not followed, not even within the directory",
 			make: func(t *testing.T, directory string) {
 				write(t, filepath.Join(directory, "a.json"), content)
 				must(t, os.Symlink("a.json", filepath.Join(directory, "b.json")))
@@ -190,7 +190,7 @@ func TestReadProfiles(t *testing.T) {
 			}},
 		},
 		{
-			name: "a torn file is invalid",
+			name: "row70 a torn file is invalid",
 			make: func(t *testing.T, directory string) {
 				write(t, filepath.Join(directory, "torn.json"), content[:20])
 			},

@@ -336,7 +336,7 @@ func TestReview(t *testing.T) {
 			request: Request{Operation: Update, Subresource: "ephemeralcontainers", NamespaceLabels: labels(v1alpha1.EnforceLabel, "restricted")},
 			want:    verdict{Denied: []string{"privileged"}},
 		}, {
-			name:    "an unknown subresource is judged",
+			name:    "row28 an unknown subresource is judged",
 			object:  bad,
 			request: Request{Subresource: "later", NamespaceLabels: enforce("baseline")},
 			want:    verdict{Denied: []string{"unconfined"}},

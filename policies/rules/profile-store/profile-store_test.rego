@@ -19,6 +19,21 @@ test_directory_parents_and_parts if {
 	}
 }
 
+test_links_of_a_process if {
+	every path in {
+		"/proc/1/root",
+		"/proc/1/root/var/lib/kubelet/seccomp",
+		"/proc/self/cwd",
+		"/proc/thread-self/root/var",
+		"/proc/1/task/1/root",
+		"/proc/1/fd/9",
+	} {
+		deny := profile_store.deny with input as _pod(path, false)
+		deny == _says(path, "/var/lib/kubelet/seccomp")
+		profile_store.deny == set() with input as _pod(path, true)
+	}
+}
+
 test_another_root_of_a_node if {
 	deny := profile_store.deny with input as object.union(_pod("/data/kubelet", false), {"nodes": {"seccompRoots": ["/data/kubelet/seccomp"]}})
 	deny == _says("/data/kubelet", "/data/kubelet/seccomp")
@@ -30,7 +45,7 @@ test_one_finding_for_several_roots if {
 }
 
 test_beside_it if {
-	every path in {"/var/lib/kubelet/pods", "/var/lib/kubelet/seccomp-logs", "/var/li", "/etc"} {
+	every path in {"/var/lib/kubelet/pods", "/var/lib/kubelet/seccomp-logs", "/var/li", "/etc", "/proc", "/proc/sys/net", "/proc/1/rootfs"} {
 		profile_store.deny == set() with input as _pod(path, false)
 	}
 }
