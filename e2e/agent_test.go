@@ -51,13 +51,16 @@ func newMachine(t *testing.T, name string) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		// The test's own context is over.
-		if _, err := shared.MustKubectl(context.Background(), "", "delete", "nodes,seccompnodes,profilesets,localhostprofiles", "--all"); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { clearAfter(t) })
 	return m
+}
+
+// clearAfter is clearNodes for the end of a test, when its own context is over.
+func clearAfter(t *testing.T) {
+	t.Helper()
+	if _, err := shared.MustKubectl(context.Background(), "", "delete", "nodes,seccompnodes,profilesets,localhostprofiles", "--all"); err != nil {
+		t.Error(err)
+	}
 }
 
 // run runs the agent on the machine as the shipped DaemonSet has it, until the test ends.
