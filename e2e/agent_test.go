@@ -387,6 +387,28 @@ func apiServerAddress(t *testing.T) string {
 	return server.Host
 }
 
+// TestAgentCannotWrite: what keeps a profile from a node is told, the node is unknown as
+// long as nobody knows what the kubelet sees there, and the agent tries again.
+func TestAgentCannotWrite(t *testing.T) {
+	m := newMachine(t, "m1")
+	writeFile(t, m.seccomp, "not a directory")
+	m.run(t, "")
+	shared.mustKubectl(t, localhostProfile("app", "SCMP_ACT_LOG", ""), "apply", "-f", "-")
+	want := []any{map[string]any{"profile": "app", "reason": "open /var/lib/kubelet/seccomp: not a directory"}}
+	shared.eventually(t, "the failure is reported", func() (bool, string) {
+		facts := m.facts(t)
+		d := cmp.Diff(want, facts["failures"])
+		return d == "" && facts["truncated"] == true, fmt.Sprintf("truncated %v, failures (-want +got):\n%s", facts["truncated"], d)
+	})
+	if err := os.Remove(m.seccomp); err != nil {
+		t.Fatal(err)
+	}
+	m.eventuallyReports(t, "seccompgate/app."+logGeneration+".json", "seccompgate/app.json")
+	if facts := m.facts(t); facts["failures"] != nil || facts["truncated"] != nil {
+		t.Errorf("after it could be written, the node reports %v", facts)
+	}
+}
+
 // TestAgentHangs: a node whose agent does not answer any more becomes unknown, and known
 // again when it does.
 func TestAgentHangs(t *testing.T) {
