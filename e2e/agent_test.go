@@ -254,7 +254,7 @@ func TestAgentRepairs(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(m.seccomp, "other.json"), []byte(errnoContent), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	digest := func(digits string) string { return regexp.QuoteMeta("sha256:" + digits) + "[0-9a-f]{52}" }
+	digest := func(digits string) string { return regexp.QuoteMeta("sha256:"+digits) + "[0-9a-f]{52}" }
 	for about, want := range map[string]string{
 		"LocalhostProfile/app": "^seccompgate/app\\.json on node m1 was not as it had been written: found " + digest(errnoGeneration) + " in place of " + digest(logGeneration) + "; it has been repaired$",
 		"Node/m1":              "^other\\.json, which seccompgate does not keep, has changed from " + digest(logGeneration) + " to " + digest(errnoGeneration) + "$",

@@ -3,12 +3,15 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // agentNodes is small by default: the full size takes minutes.
@@ -19,7 +22,7 @@ var agentNodes = flag.Int("agent-nodes", 200, "`NUMBER` of nodes whose agents wr
 // do is publish.
 func TestAgentWrites(t *testing.T) {
 	clearNodes(t)
-	t.Cleanup(func() { clearAfter(t) })
+	t.Cleanup(func() { deleteNodes(t) })
 	cmd := exec.CommandContext(t.Context(), "go", "test", "./inventory/agent", "-run", "^$", "-bench", "^BenchmarkWrites$", "-benchtime", "1x", "-timeout", "30m",
 		"-args", "-kubeconfig="+shared.Kubeconfig, "-nodes="+strconv.Itoa(*agentNodes))
 	cmd.Dir = shared.root
@@ -37,10 +40,24 @@ func TestAgentWrites(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%d nodes, %s: %v writes in the worst second", *agentNodes, phase, n)
+		t.Logf("%d nodes, %s: %v writes a second in the worst ten", *agentNodes, phase, n)
 		if n > 100 {
-			t.Errorf("%s: %v writes in one second, want 100 at most", phase, n)
+			t.Errorf("%s: %v writes a second, want 100 at most", phase, n)
 		}
 	}
 	t.Logf("%s", out)
+}
+
+// deleteNodes deletes all nodes and what they reported; kubectl would take minutes.
+func deleteNodes(t *testing.T) {
+	t.Helper()
+	ctx := context.Background() // the test's own is over
+	client := newAgent(t, shared.Config)
+	for _, collection := range []interface {
+		DeleteCollection(ctx context.Context, options metav1.DeleteOptions, which metav1.ListOptions) error
+	}{shared.Client.CoreV1().Nodes(), client.nodes, client.sets} {
+		if err := collection.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+			t.Errorf("delete nodes: %v", err)
+		}
+	}
 }
