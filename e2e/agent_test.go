@@ -51,13 +51,16 @@ func newMachine(t *testing.T, name string) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		// The test's own context is over.
-		if _, err := shared.MustKubectl(context.Background(), "", "delete", "nodes,seccompnodes,profilesets,localhostprofiles", "--all"); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { clearAfter(t) })
 	return m
+}
+
+// clearAfter is clearNodes for the end of a test, when its own context is over.
+func clearAfter(t *testing.T) {
+	t.Helper()
+	if _, err := shared.MustKubectl(context.Background(), "", "delete", "nodes,seccompnodes,profilesets,localhostprofiles", "--all"); err != nil {
+		t.Error(err)
+	}
 }
 
 // run runs the agent on the machine as the shipped DaemonSet has it, until the test ends.
@@ -251,7 +254,7 @@ func TestAgentRepairs(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(m.seccomp, "other.json"), []byte(errnoContent), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	digest := func(digits string) string { return regexp.QuoteMeta("sha256:" + digits) + "[0-9a-f]{52}" }
+	digest := func(digits string) string { return regexp.QuoteMeta("sha256:"+digits) + "[0-9a-f]{52}" }
 	for about, want := range map[string]string{
 		"LocalhostProfile/app": "^seccompgate/app\\.json on node m1 was not as it had been written: found " + digest(errnoGeneration) + " in place of " + digest(logGeneration) + "; it has been repaired$",
 		"Node/m1":              "^other\\.json, which seccompgate does not keep, has changed from " + digest(logGeneration) + " to " + digest(errnoGeneration) + "$",
@@ -382,6 +385,28 @@ func apiServerAddress(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return server.Host
+}
+
+// TestAgentCannotWrite: what keeps a profile from a node is told, the node is unknown as
+// long as nobody knows what the kubelet sees there, and the agent tries again.
+func TestAgentCannotWrite(t *testing.T) {
+	m := newMachine(t, "m1")
+	writeFile(t, m.seccomp, "not a directory")
+	m.run(t, "")
+	shared.mustKubectl(t, localhostProfile("app", "SCMP_ACT_LOG", ""), "apply", "-f", "-")
+	want := []any{map[string]any{"profile": "app", "reason": "open /var/lib/kubelet/seccomp: not a directory"}}
+	shared.eventually(t, "the failure is reported", func() (bool, string) {
+		facts := m.facts(t)
+		d := cmp.Diff(want, facts["failures"])
+		return d == "" && facts["truncated"] == true, fmt.Sprintf("truncated %v, failures (-want +got):\n%s", facts["truncated"], d)
+	})
+	if err := os.Remove(m.seccomp); err != nil {
+		t.Fatal(err)
+	}
+	m.eventuallyReports(t, "seccompgate/app."+logGeneration+".json", "seccompgate/app.json")
+	if facts := m.facts(t); facts["failures"] != nil || facts["truncated"] != nil {
+		t.Errorf("after it could be written, the node reports %v", facts)
+	}
 }
 
 // TestAgentHangs: a node whose agent does not answer any more becomes unknown, and known

@@ -98,8 +98,10 @@ func guardAgents(t *testing.T) {
 	t.Helper()
 	useNodes(t)
 	unbound := newAgent(t, agentConfig(t, ""))
+	node := nodeObjects(t)["a1"]
+	node.SetLabels(map[string]string{"a": "b"})
 	shared.eventuallyRefused(t, agentGuard, func() error {
-		_, err := unbound.nodes.Patch(t.Context(), "a1", types.MergePatchType, []byte(addLabel), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := unbound.nodes.Update(t.Context(), node, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err
 	})
 }

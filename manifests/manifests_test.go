@@ -72,14 +72,22 @@ func build(t *testing.T, overlay string, with ...string) install {
 	in := install{name: strings.Join(append([]string{overlay}, with...), "+")}
 	text, ok := rendered.Load(in.name)
 	if !ok {
-		text = render(t, overlay, with)
+		text = render(t, overlay, with, "")
 		rendered.Store(in.name, text)
 	}
 	in.objects = decode(t, in.name, text.([]byte))
 	return in
 }
 
-func render(t *testing.T, overlay string, with []string) []byte {
+// buildPatched renders an overlay with more of a kustomization, such as patches.
+func buildPatched(t *testing.T, overlay, more string) install {
+	t.Helper()
+	in := install{name: overlay + " patched"}
+	in.objects = decode(t, in.name, render(t, overlay, nil, more))
+	return in
+}
+
+func render(t *testing.T, overlay string, with []string, more string) []byte {
 	t.Helper()
 	program, err := kustomize()
 	if err != nil {
@@ -99,7 +107,7 @@ func render(t *testing.T, overlay string, with []string) []byte {
 	for _, c := range with {
 		file += "- " + filepath.Join(up, "components", c) + "\n"
 	}
-	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(file), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(file+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), program, "build", dir)

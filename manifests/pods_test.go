@@ -3,6 +3,7 @@
 package manifests
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -162,6 +163,28 @@ func TestAgents(t *testing.T) {
 		if p := c.ReadinessProbe; (p.PeriodSeconds+p.TimeoutSeconds)*p.FailureThreshold > 15 {
 			t.Errorf("%s: a silent agent is noticed late: %v", in.name, p)
 		}
+	}
+}
+
+// TestAgentDocumentedPatch builds the patch of docs/agent.md.
+func TestAgentDocumentedPatch(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "agent.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := strings.Cut(string(text), "```yaml\npatches:")
+	patch, _, ended := strings.Cut(block, "```")
+	if !found || !ended {
+		t.Fatal("docs/agent.md has no patch")
+	}
+	in := buildPatched(t, "self-signed", "patches:"+patch)
+	pod := templates(in)[agentName].Spec
+	if got := pod.Volumes[0].HostPath.Path; got != "/data/kubelet/seccomp" {
+		t.Errorf("the patched volume is %s", got)
+	}
+	want := corev1.VolumeMount{Name: pod.Volumes[0].Name, MountPath: "/host/data/kubelet/seccomp"}
+	if d := cmp.Diff(want, pod.Containers[0].VolumeMounts[0]); d != "" {
+		t.Errorf("patched mount (-want +got):\n%s", d)
 	}
 }
 

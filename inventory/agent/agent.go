@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -72,7 +73,9 @@ type Agent struct {
 	recorder  *recorder
 	metrics   *metrics
 	pulse     pulse
-	log       logr.Logger
+	// stranded says that the directory which is mounted here is not the host's any more.
+	stranded atomic.Bool
+	log      logr.Logger
 
 	// dirty has an element when there is something for the loop.
 	dirty chan struct{}
@@ -413,6 +416,7 @@ func (a *Agent) apply() bool {
 		}
 	}
 	a.failed = failed
+	a.stranded.Store(!opened && a.host.Deleted(strings.TrimPrefix(a.seccompRoot, "/")))
 	if kept {
 		signal(a.keeping)
 	}

@@ -27,8 +27,13 @@ func (p *pulse) beat() { p.last.Store(time.Now().UnixNano()) }
 // silent is how long ago that was.
 func (p *pulse) silent() time.Duration { return time.Since(time.Unix(0, p.last.Load())) }
 
-// Alive says that the agent works, or since when it hangs.
-func (a *Agent) Alive() error { return a.beats(hungAfter) }
+// Alive says that the agent works, or why it has to be started anew.
+func (a *Agent) Alive() error {
+	if a.stranded.Load() {
+		return errors.New("the kubelet's seccomp directory was deleted on the node; this container does not see the new one")
+	}
+	return a.beats(hungAfter)
+}
 
 func (a *Agent) beats(within time.Duration) error {
 	if silent := a.pulse.silent(); silent > within {

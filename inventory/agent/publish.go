@@ -26,8 +26,9 @@ const (
 	profileSetsPath  = "/apis/seccompgate.io/v1alpha1/profilesets"
 
 	// writeRate is how many objects all agents of a cluster write in a second, on average,
-	// when every node changes at once: some less than the hundred that is promised.
-	writeRate = 80
+	// when every node changes at once. Chance has them write more in some seconds: a
+	// hundred is not reached.
+	writeRate = 60
 	// overdue is how long facts may wait, beyond what is due to writeRate, before the node
 	// no longer counts as reported.
 	overdue = time.Minute
@@ -48,7 +49,7 @@ type Publisher struct {
 	// current is the SeccompNode as the API server has it; nil when there is none, or when
 	// that is not known. Only Run touches it.
 	current *v1alpha1.SeccompNode
-	// nodes of the cluster, as far as they are known.
+	// nodes is how many the cluster had when it was looked at last.
 	nodes int
 
 	mu sync.Mutex
@@ -223,10 +224,14 @@ func (p *Publisher) done(facts *v1alpha1.NodeFacts, owner *metav1.OwnerReference
 	}
 }
 
-// look reads what the API server has of this node.
+// look reads what the API server has of this node, and how many nodes there are.
 func (p *Publisher) look(ctx context.Context) error {
+	var err error
+	if p.nodes, err = p.count(ctx, nodesPath); err != nil {
+		return fmt.Errorf("count nodes: %w", err)
+	}
 	current := new(v1alpha1.SeccompNode)
-	err := p.client.do(ctx, request{method: http.MethodGet, path: seccompNodesPath + "/" + p.name}, current)
+	err = p.client.do(ctx, request{method: http.MethodGet, path: seccompNodesPath + "/" + p.name}, current)
 	switch {
 	case apierrors.IsNotFound(err):
 		p.current = nil
@@ -274,17 +279,13 @@ func equal(a, b *v1alpha1.NodeFacts) bool {
 // spreadOver is the time over which the agents of the cluster write, so that all of them
 // together keep to writeRate. A node that is new writes at once unless many are.
 func (p *Publisher) spreadOver(ctx context.Context) (time.Duration, error) {
-	nodes, err := p.count(ctx, nodesPath)
-	if err != nil {
-		return 0, fmt.Errorf("count nodes: %w", err)
-	}
-	writers := nodes
+	writers := p.nodes
 	if p.current == nil {
 		reported, err := p.count(ctx, seccompNodesPath)
 		if err != nil {
 			return 0, fmt.Errorf("count SeccompNodes: %w", err)
 		}
-		writers = max(nodes-reported, 0)
+		writers = max(writers-reported, 0)
 	}
 	return time.Duration(writers) * time.Second / writeRate, nil
 }

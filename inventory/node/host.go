@@ -176,3 +176,18 @@ func ignoreMissing(err error) error {
 	}
 	return err
 }
+
+// Deleted says whether a directory has been deleted on the host, and is there only because
+// it is mounted here: what the host has made in its place since cannot be seen.
+func (h *Host) Deleted(directory string) bool {
+	resolved, err := h.resolve(directory)
+	if err != nil {
+		return false
+	}
+	info, err := h.root.Stat(resolved)
+	if err != nil {
+		return false
+	}
+	status, ok := info.Sys().(*syscall.Stat_t)
+	return ok && status.Nlink == 0
+}
