@@ -42,6 +42,9 @@ type Options struct {
 	// Detached lets the cluster outlive this process: see Cluster.StopScript.
 	// Otherwise the kernel ends it with us.
 	Detached bool
+	// Runtime is what the cluster's node runs containers with. Without one, there is no
+	// node.
+	Runtime *Runtime
 	// Progress is told what takes long.
 	Progress io.Writer
 }
@@ -55,6 +58,8 @@ type Cluster struct {
 	// Config and Client are the same for Go.
 	Config *rest.Config
 	Client *kubernetes.Clientset
+	// Node is nil in a cluster without one.
+	Node *Node
 
 	http        *http.Client
 	mapper      meta.RESTMapper
@@ -64,6 +69,7 @@ type Cluster struct {
 	pods        int // local pods so far: each has an address of its own
 	env         *envtest.Environment
 	manager     *Process
+	scheduler   *Process
 	services    []*Service
 	controllers []*Pod
 }
@@ -77,6 +83,12 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start cluster: %w", err), os.RemoveAll(o.Dir))
 	}
+	var images []Image
+	if o.Runtime != nil {
+		if images, err = BuildImages(ctx, binaries, o.Progress); err != nil {
+			return nil, errors.Join(fmt.Errorf("start cluster: %w", err), os.RemoveAll(o.Dir))
+		}
+	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start cluster: %w", err)
 	}
@@ -89,17 +101,22 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		// other's way by chance; the low octets are left to other software.
 		octet: 64 + rand.IntN(128),
 	}
-	if err := c.run(ctx); err != nil {
+	if err := c.run(ctx, o.Runtime, images); err != nil {
 		return nil, errors.Join(fmt.Errorf("start cluster: %w", err), c.Stop())
 	}
 	return c, nil
 }
 
-func (c *Cluster) run(ctx context.Context) error {
+func (c *Cluster) run(ctx context.Context, runtime *Runtime, images []Image) error {
 	// The API server would ask a proxy for the webhook's address.
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"} {
 		if err := os.Unsetenv(name); err != nil {
 			return fmt.Errorf("clear %s: %w", name, err)
+		}
+	}
+	if runtime != nil {
+		if err := c.startMachine(ctx, runtime); err != nil {
+			return err
 		}
 	}
 	if err := c.startControlPlane(); err != nil {
@@ -129,6 +146,11 @@ func (c *Cluster) run(ctx context.Context) error {
 	}()
 	if err := c.WaitForServiceAccount(ctx, "default", "default"); err != nil {
 		return fmt.Errorf("kube-controller-manager does not work: %w\n%s", err, tail(c.manager.Log))
+	}
+	if c.Node != nil {
+		if err := c.startNode(ctx, images); err != nil {
+			return err
+		}
 	}
 	return c.writeStopScript()
 }
@@ -168,14 +190,25 @@ func (c *Cluster) startControlPlane() error {
 	if err := os.MkdirAll(server.CertDir, 0o755); err != nil {
 		return fmt.Errorf("make certificate directory: %w", err)
 	}
-	server.Configure().
+	flags := server.Configure().
 		Disable("disable-admission-plugins"). // envtest's default leaves ServiceAccount out
-		Set("service-cluster-ip-range", fmt.Sprintf("127.%d.0.0/17", c.octet)).
-		// Only written into an Endpoints object; loopback is refused there. This
-		// one is for documentation (RFC 5737).
-		Set("advertise-address", "192.0.2.1").
 		Set("audit-policy-file", policy).
 		Set("audit-log-path", c.AuditLog())
+	if c.Node == nil {
+		flags.
+			Set("service-cluster-ip-range", fmt.Sprintf("127.%d.0.0/17", c.octet)).
+			// Only written into an Endpoints object; loopback is refused there. This
+			// one is for documentation (RFC 5737).
+			Set("advertise-address", "192.0.2.1")
+	} else {
+		server.Address, server.Port = c.apiAddress(), "443"
+		flags.
+			Set("service-cluster-ip-range", c.serviceRange()).
+			Set("authorization-mode", "Node", "RBAC").
+			Set("enable-admission-plugins", "NodeRestriction").
+			Set("kubelet-preferred-address-types", "InternalIP").
+			Set("enable-aggregator-routing", "true")
+	}
 	if c.Config, err = c.env.Start(); err != nil {
 		return fmt.Errorf("start etcd and kube-apiserver: %w\n%s", err, tail(apiserverLog.Name()))
 	}
@@ -204,6 +237,10 @@ func (c *Cluster) AuditLog() string { return filepath.Join(c.Dir, "log", "audit.
 
 func (c *Cluster) startControllerManager() error {
 	certs := c.env.ControlPlane.GetAPIServer().CertDir
+	controllers := "*,-node-ipam-controller"
+	if c.Node == nil { // nothing that judges nodes or removes pods: ours have no kubelet
+		controllers += ",-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller"
+	}
 	var err error
 	c.manager, err = c.start("kube-controller-manager", filepath.Join(c.binaries.Kubernetes, "kube-controller-manager"), nil, []string{
 		"--kubeconfig=" + c.Kubeconfig,
@@ -212,8 +249,7 @@ func (c *Cluster) startControllerManager() error {
 		"--use-service-account-credentials",
 		"--service-account-private-key-file=" + filepath.Join(certs, "sa-signer.key"),
 		"--root-ca-file=" + filepath.Join(certs, "apiserver.crt"),
-		// Nothing that judges nodes or removes pods: our nodes have no kubelet.
-		"--controllers=*,-node-lifecycle-controller,-node-ipam-controller,-taint-eviction-controller,-pod-garbage-collector-controller",
+		"--controllers=" + controllers,
 	})
 	return err
 }
@@ -287,11 +323,20 @@ func (c *Cluster) Stop() error {
 		errs = append(errs, s.Stop())
 	}
 	errs = append(errs, c.StopControllers())
+	if c.Node != nil {
+		errs = append(errs, c.Node.drain())
+	}
+	if c.scheduler != nil {
+		errs = append(errs, c.scheduler.Stop())
+	}
 	if c.manager != nil {
 		errs = append(errs, c.manager.Stop())
 	}
 	if c.env != nil {
 		errs = append(errs, c.env.Stop())
+	}
+	if c.Node != nil {
+		errs = append(errs, c.Node.stop())
 	}
 	return errors.Join(append(errs, os.RemoveAll(c.Dir))...)
 }
