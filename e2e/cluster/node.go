@@ -122,7 +122,9 @@ func (c *Cluster) startNode(ctx context.Context, images []Image) error {
 	if err := n.configure(); err != nil {
 		return fmt.Errorf("configure node: %w", err)
 	}
-	containerd, err := n.start("containerd", n.runtime.containerd)
+	// It looks for its shim in the path: there may be one of another generation.
+	path := "PATH=" + filepath.Dir(n.runtime.containerd) + string(os.PathListSeparator) + os.Getenv("PATH")
+	containerd, err := n.start("containerd", "env", path, n.runtime.containerd)
 	if err != nil {
 		return err
 	}
