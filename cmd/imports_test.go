@@ -26,6 +26,7 @@ func mayImport() map[string][]string {
 	edge := append([]string{"webhook/review", "webhook/report"}, core...)
 	return map[string][]string{
 		"seccomp": nil, "policies": nil, "certs": nil, "api/v1alpha1": nil,
+		"recording":              facts,
 		"inventory/node":         facts,
 		"inventory":              append([]string{"inventory/node"}, facts...),
 		"webhook/review":         {"seccomp", "policies", "inventory", "api/v1alpha1"},
@@ -35,7 +36,7 @@ func mayImport() map[string][]string {
 		"cmd/seccomp-webhook":    append([]string{"webhook"}, edge...),
 		"cmd/seccomp-controller": append([]string{"controller"}, edge...),
 		"cmd/seccomp-agent":      append([]string{"inventory/node"}, core...),
-		"cmd/seccompctl":         append([]string{"inventory/node"}, edge...),
+		"cmd/seccompctl":         append([]string{"inventory/node", "recording"}, edge...),
 	}
 }
 

@@ -26,6 +26,9 @@ type Startup struct {
 	NoNewPrivileges bool `json:"noNewPrivileges"`
 	// Syscalls without any one of which no container starts.
 	Syscalls []string `json:"syscalls"`
+	// Seen are syscalls that it was recorded to make, in any of many starts: a superset,
+	// but for what it makes only when others fail.
+	Seen []string `json:"seen,omitempty"`
 }
 
 // AnyRuntime stands for a runtime that is not known.

@@ -95,6 +95,29 @@ func SyscallNumber(a specs.Arch, name string) (nr uint32, ok bool) {
 	return nr, ok
 }
 
+// SyscallName returns the name of the syscall that the kernel sees under a number; ok is
+// false when the architecture has none or no table is known.
+func SyscallName(a specs.Arch, nr uint32) (name string, ok bool) {
+	name, ok = syscallsByNumber()[archNumber{a, nr}]
+	return name, ok
+}
+
+type archNumber struct {
+	arch specs.Arch
+	nr   uint32
+}
+
+var syscallsByNumber = sync.OnceValue(func() map[archNumber]string {
+	names := make(map[archNumber]string)
+	for _, a := range tabled() {
+		for _, name := range SyscallNames(a) {
+			nr, _, _ := syscallNumber(a, name)
+			names[archNumber{a, nr}] = name
+		}
+	}
+	return names
+})
+
 // recent says that a libseccomp in use may not know the syscall, and would ignore
 // rules for it.
 func recent(a specs.Arch, name string) bool {

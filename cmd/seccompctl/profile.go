@@ -32,7 +32,8 @@ have it, a LocalhostProfile, or - for standard input.`,
 			return fmt.Errorf("say what to do with profiles; see %s --help", c.CommandPath())
 		},
 	}
-	c.AddCommand(newProfileLintCommand(s), newProfileExplainCommand(s), newProfileDiffCommand(s), newProfileImportCommand(s))
+	c.AddCommand(newProfileLintCommand(s), newProfileExplainCommand(s), newProfileDiffCommand(s), newProfileImportCommand(s),
+		newProfileFromAuditCommand(s))
 	return c
 }
 
