@@ -24,6 +24,8 @@ type Binaries struct {
 	Kubernetes string
 	// Product is the directory of seccompgate's own programs.
 	Product string
+	// Tools is the directory of what only tests need.
+	Tools string
 }
 
 // kubernetesPackages are built from the module that go.mod names. etcd's main
@@ -74,7 +76,11 @@ func Build(ctx context.Context, progress io.Writer) (Binaries, error) {
 	if err := goBuild(ctx, root, "-trimpath", "-buildvcs=false", "-o", product+string(filepath.Separator), "./cmd/..."); err != nil {
 		return Binaries{}, fmt.Errorf("build seccompgate: %w", err)
 	}
-	return Binaries{Kubernetes: kubernetes, Product: product}, nil
+	tools := filepath.Join(root, ".cache", "tools")
+	if err := goBuild(ctx, filepath.Join(root, "e2e", "audit"), "-trimpath", "-o", tools+string(filepath.Separator), "."); err != nil {
+		return Binaries{}, fmt.Errorf("build audit: %w", err)
+	}
+	return Binaries{Kubernetes: kubernetes, Product: product, Tools: tools}, nil
 }
 
 func buildKubernetes(ctx context.Context, root string, progress io.Writer) (string, error) {

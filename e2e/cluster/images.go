@@ -42,8 +42,9 @@ func BuildImages(ctx context.Context, binaries Binaries, progress io.Writer) ([]
 		return nil, err
 	}
 	scripts := filepath.Join(root, "e2e", "images")
+	programs := []string{"seccomp-webhook", "seccomp-controller", "seccomp-agent"}
 	product, err := buildImages(ctx, filepath.Join(scripts, "build.sh"), "seccompgate's images: a minute",
-		[]string{binaries.Product, filepath.Join(root, "Dockerfile"), filepath.Join(scripts, "build.sh")}, progress, runtime.GOARCH)
+		[]string{binaries.Product, filepath.Join(root, "Dockerfile"), filepath.Join(scripts, "build.sh")}, progress, append([]string{runtime.GOARCH}, programs...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func BuildImages(ctx context.Context, binaries Binaries, progress io.Writer) ([]
 		return nil, err
 	}
 	var images []Image
-	for _, program := range []string{"seccomp-webhook", "seccomp-controller", "seccomp-agent"} {
+	for _, program := range programs {
 		images = append(images, Image{
 			Archive:    filepath.Join(product, program+"-"+runtime.GOARCH+".tar"),
 			Repository: "docker.io/seccompgate/" + program,

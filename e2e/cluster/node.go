@@ -269,6 +269,56 @@ func (n *Node) waitReady(ctx context.Context, kubelet *Process) error {
 	return nil
 }
 
+// Install does what the README says, and waits until everything that it starts on the node
+// is ready.
+func (n *Node) Install(ctx context.Context, overlay Overlay) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	c := n.cluster
+	if _, err := c.MustKubectl(ctx, "", "apply", "-k", filepath.Join(root, "manifests", "overlays", string(overlay))); err != nil {
+		return fmt.Errorf("install overlay %s: %w", overlay, err)
+	}
+	namespace, _, err := c.webhookService(ctx)
+	if err != nil {
+		return fmt.Errorf("install overlay %s: %w", overlay, err)
+	}
+	if err := n.WaitRollout(ctx, namespace); err != nil {
+		return fmt.Errorf("install overlay %s: %w", overlay, err)
+	}
+	if err := c.waitRegistered(ctx); err != nil {
+		return fmt.Errorf("install overlay %s: %w", overlay, err)
+	}
+	return c.Discover()
+}
+
+// WaitRollout waits until every Deployment and DaemonSet of a namespace is as it should be.
+func (n *Node) WaitRollout(ctx context.Context, namespace string) error {
+	args := []string{"--namespace=" + namespace, "rollout", "status", "--timeout=2m"}
+	workloads, err := n.cluster.MustKubectl(ctx, "", "--namespace="+namespace, "get", "deployments,daemonsets", "-o", "name")
+	if err != nil {
+		return err
+	}
+	for _, workload := range strings.Fields(workloads) {
+		if _, err := n.cluster.MustKubectl(ctx, "", append(args, workload)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Report publishes what the agent sees on the node, once.
+func (n *Node) Report(ctx context.Context) error {
+	agent := filepath.Join(n.cluster.binaries.Product, "seccomp-agent")
+	out, err := exec.CommandContext(ctx, agent, "--once", "--root="+n.Root, "--node-name="+n.Name, "-o", "yaml").Output()
+	if err != nil {
+		return fmt.Errorf("report node: %w", err)
+	}
+	_, err = n.cluster.MustKubectl(ctx, string(out), "apply", "-f", "-")
+	return err
+}
+
 // drain ends everything in the machine but its pid 1: with the machine goes the link that
 // has the API server's address, and without it connections to the API server never end.
 func (n *Node) drain() error {

@@ -3,12 +3,14 @@
 # the programs in the images are reproducible. It needs root, buildah and the Go that runs here, which stands in for the
 # image golang.
 #
-#   build.sh [DIR [ARCH]]   keeps the images in DIR as OCI archives, PROGRAM-ARCH.tar; builds for one architecture only
+#   build.sh [DIR [ARCH PROGRAM...]]   keeps the images in DIR as OCI archives, PROGRAM-ARCH.tar; builds only these
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-programs=(seccomp-webhook seccomp-controller seccomp-agent seccompctl)
 keep=${1:-}
-arches=(${2:-amd64 arm64})
+arches=(amd64 arm64) programs=(seccomp-webhook seccomp-controller seccomp-agent seccompctl)
+if [ $# -gt 2 ]; then
+	arches=("$2") programs=("${@:3}")
+fi
 # The tag that the manifests ask for.
 tag=$(sed -n 's|.*image: seccompgate/seccomp-webhook:||p' manifests/base/webhook/deployment.yaml)
 

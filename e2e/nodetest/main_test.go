@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	ctx := context.Background()
-	_, err := cluster.DebianRuntime()
+	debian, err := cluster.DebianRuntime()
 	if err != nil {
 		return fail(err)
 	}
@@ -33,7 +33,7 @@ func run(m *testing.M) int {
 		return fail(err)
 	}
 	code := 0
-	for _, r := range []*cluster.Runtime{current} {
+	for _, r := range []*cluster.Runtime{debian, current} {
 		fmt.Println("=== node with", r.Name)
 		code = max(code, runOn(ctx, m, r))
 	}
@@ -58,5 +58,8 @@ func runOn(ctx context.Context, m *testing.M, r *cluster.Runtime) (code int) {
 			code = fail(errors.Join(errors.New("the cluster did not end well"), err))
 		}
 	}()
+	if err := shared.Node.Install(ctx, "self-signed"); err != nil {
+		return fail(err)
+	}
 	return m.Run()
 }

@@ -41,15 +41,19 @@ func makeNamespace(t *testing.T, labels map[string]string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := shared.Client.CoreV1().Namespaces().Delete(context.Background(), made.Name, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { deleteNamespace(t, made.Name) })
 	if err := shared.WaitForServiceAccount(t.Context(), made.Name, "default"); err != nil {
 		t.Fatal(err)
 	}
 	return made.Name
+}
+
+func deleteNamespace(t *testing.T, name string) {
+	t.Helper()
+	// The test's own context is over.
+	if err := shared.Client.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
 }
 
 // kubectl runs a kubectl that has to succeed.
