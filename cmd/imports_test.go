@@ -28,14 +28,15 @@ func mayImport() map[string][]string {
 		"seccomp": nil, "policies": nil, "certs": nil, "api/v1alpha1": nil,
 		"recording":              facts,
 		"inventory/node":         facts,
-		"inventory":              append([]string{"inventory/node"}, facts...),
+		"inventory/provision":    append([]string{"inventory/node"}, facts...),
+		"inventory":              append([]string{"inventory/node", "inventory/provision"}, facts...),
 		"webhook/review":         {"seccomp", "policies", "inventory", "api/v1alpha1"},
 		"webhook/report":         {"webhook/review", "policies", "api/v1alpha1"},
 		"webhook":                edge,
 		"controller":             append([]string{"webhook"}, edge...),
 		"cmd/seccomp-webhook":    append([]string{"webhook"}, edge...),
 		"cmd/seccomp-controller": append([]string{"controller"}, edge...),
-		"cmd/seccomp-agent":      append([]string{"inventory/node"}, core...),
+		"cmd/seccomp-agent":      append([]string{"inventory/node", "inventory/provision"}, core...),
 		"cmd/seccompctl":         append([]string{"inventory/node", "recording"}, edge...),
 	}
 }

@@ -4,8 +4,6 @@ package inventory
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/inventory/node"
+	"github.com/seccompgate/seccompgate/inventory/provision"
 	"github.com/seccompgate/seccompgate/seccomp"
 )
 
@@ -433,7 +432,7 @@ func (b *builder) addFiles() {
 			entry.nodes = newMembers(all, b.size)
 		}
 		b.files[path] = entry
-		if _, digits := generation(path); digits == "" {
+		if _, digits := seccomp.Generation(path); digits == "" {
 			paths = append(paths, path)
 		}
 	}
@@ -450,7 +449,7 @@ func (b *builder) addLocalhostProfiles(profiles []*v1alpha1.LocalhostProfile) {
 			path:         seccomp.PlainPath(l.Name),
 			nodeSelector: l.Spec.NodeSelector,
 		}
-		if name, digits := generation(l.Status.Served); name == l.Name && digits != "" {
+		if name, digits := seccomp.Generation(l.Status.Served); name == l.Name && digits != "" {
 			p.path = l.Status.Served
 		}
 		if prev := b.prev.profiles[l.Name]; prev != nil && prev.version.same(p.version) {
@@ -470,27 +469,15 @@ func (b *builder) addLocalhostProfiles(profiles []*v1alpha1.LocalhostProfile) {
 	b.profileNames = newProposals(names)
 }
 
-// contentDigest is that of the bytes that are written to nodes for the profile. An
-// object without a content stands for a file that somebody else wrote, as
-// [FromProfilesDir] makes it: its status has the digest.
+// contentDigest is that of what is written to nodes for the profile. An object without a
+// content stands for a file that somebody else wrote, as [FromProfilesDir] makes it: its
+// status has the digest.
 func contentDigest(l *v1alpha1.LocalhostProfile) (string, error) {
 	if l.Spec.Profile.DefaultAction == "" {
 		return l.Status.Digest, nil
 	}
-	data, err := json.Marshal(&l.Spec.Profile)
-	if err != nil {
-		return "", fmt.Errorf("encode profile: %w", err)
-	}
-	p, err := seccomp.Parse(data)
-	if err != nil {
-		if parse := (*seccomp.ParseError)(nil); errors.As(err, &parse) {
-			for i := range parse.Problems {
-				parse.Problems[i].Line = 0 // that of a text which nobody sees
-			}
-		}
-		return "", fmt.Errorf("spec.profile: %w", err)
-	}
-	return seccomp.Digest(p.Marshal()), nil
+	p, err := provision.Content(l)
+	return p.Digest, err
 }
 
 // architecture is the node's native one: what the kubelet reports, else the

@@ -385,7 +385,7 @@ func (x *Index) NearestNames(name string) []string {
 // own digest: expected is the reported digest with these digits, or the digits
 // alone when no node has such a file, which equals no reported digest.
 func (x *Index) expected(set NodeSet, path string, p *Placement) string {
-	name, digits := generation(path)
+	name, digits := seccomp.Generation(path)
 	profile := x.profiles[name]
 	if profile == nil {
 		return ""
@@ -408,30 +408,7 @@ func (x *Index) expected(set NodeSet, path string, p *Placement) string {
 	return promise
 }
 
-const (
-	digestPrefix = "sha256:"
-	// generationDigits of the digest stand in the name of a generation's file.
-	generationDigits = 12
-	managedPrefix    = v1alpha1.ProfileDirectory + "/"
-	managedSuffix    = ".json"
-)
-
-// generation takes a path that seccompgate writes apart: the profile's name and the
-// digits of the generation, which the plain path does not have. The name is empty
-// for any other path. No profile's name ends like a generation, see
-// seccomp.ParseName.
-func generation(path string) (name, digits string) {
-	stem, managed := strings.CutPrefix(path, managedPrefix)
-	stem, json := strings.CutSuffix(stem, managedSuffix)
-	if !managed || !json {
-		return "", ""
-	}
-	dot := len(stem) - generationDigits - 1
-	if dot <= 0 || stem[dot] != '.' || strings.Trim(stem[dot+1:], "0123456789abcdef") != "" {
-		return stem, ""
-	}
-	return stem[:dot], stem[dot+1:]
-}
+const digestPrefix = "sha256:"
 
 // promisedTo says whether every node that could match the pod is one that is to get
 // the profile: the pod asks for all that the profile's nodeSelector asks for, in its

@@ -317,7 +317,7 @@ func FromProfilesDir(directory string) (Objects, error) {
 	known := make(map[string]*v1alpha1.LocalhostProfile)
 	for i := range profiles {
 		f := &profiles[i]
-		name, digits := generation(f.Path)
+		name, digits := seccomp.Generation(f.Path)
 		if seccomp.ParseName(name) != nil || path.Dir(f.Path) != v1alpha1.ProfileDirectory {
 			continue
 		}

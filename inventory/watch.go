@@ -72,14 +72,16 @@ func (s *Store) SetNamespace(name string, labels map[string]string) {
 func (s *Store) RemoveNamespace(name string) { s.namespaces.Delete(name) }
 
 // Watch feeds the store from the API server until the context ends, which is no
-// error. It reads Node, SeccompNode, ProfileSet, LocalhostProfile and the metadata
-// of Namespace, and keeps of them what an index needs. The store is synced once all
-// five have been read. A kind that cannot be read is tried again for ever, and
-// logged: the index then stays as it is.
+// error. It reads Node, SeccompNode, ProfileSet, LocalhostProfile, the metadata of
+// Namespace and the pods of agents, which are in the given namespace, and keeps of them
+// what an index needs. The store is synced once all six have been read. A kind that
+// cannot be read is tried again for ever, and logged: the index then stays as it is.
 //
-// An object that is not valid counts as one that says nothing, and is logged.
-func Watch(ctx context.Context, config *rest.Config, store *Store, log logr.Logger) error {
-	sources, err := apiSources(config)
+// An object that is not valid counts as one that says nothing, and is logged. So does the
+// SeccompNode of a node whose agent has not been ready for half a minute, unless there
+// is no agent on any node.
+func Watch(ctx context.Context, config *rest.Config, namespace string, store *Store, log logr.Logger) error {
+	sources, err := apiSources(config, namespace)
 	if err != nil {
 		return fmt.Errorf("watch inventory: %w", err)
 	}
@@ -88,13 +90,13 @@ func Watch(ctx context.Context, config *rest.Config, store *Store, log logr.Logg
 
 // sources are where the objects of each kind come from.
 type sources struct {
-	nodes, seccompNodes, profileSets, localhostProfiles, namespaces cache.ListerWatcher
+	nodes, seccompNodes, profileSets, localhostProfiles, namespaces, agents cache.ListerWatcher
 }
 
 // apiSources are those of an API server. Every kind has a plain REST client: a kind
 // whose definition is not installed yet is an error of that kind alone, and tried
 // again, where a mapper would refuse to start.
-func apiSources(config *rest.Config) (sources, error) {
+func apiSources(config *rest.Config, namespace string) (sources, error) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return sources{}, err
@@ -125,10 +127,11 @@ func apiSources(config *rest.Config) (sources, error) {
 	}
 	namespaces := metadataClient.Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))
 	return sources{
-		nodes:             listWatch(coreClient, "nodes", &corev1.NodeList{}),
-		seccompNodes:      listWatch(oursClient, "seccompnodes", &v1alpha1.SeccompNodeList{}),
-		profileSets:       listWatch(oursClient, "profilesets", &v1alpha1.ProfileSetList{}),
-		localhostProfiles: listWatch(oursClient, "localhostprofiles", &v1alpha1.LocalhostProfileList{}),
+		nodes:             listWatch(coreClient, "", "nodes", "", &corev1.NodeList{}),
+		seccompNodes:      listWatch(oursClient, "", "seccompnodes", "", &v1alpha1.SeccompNodeList{}),
+		profileSets:       listWatch(oursClient, "", "profilesets", "", &v1alpha1.ProfileSetList{}),
+		localhostProfiles: listWatch(oursClient, "", "localhostprofiles", "", &v1alpha1.LocalhostProfileList{}),
+		agents:            listWatch(coreClient, namespace, "pods", AgentSelector, &corev1.PodList{}),
 		namespaces: &cache.ListWatch{
 			ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 				return namespaces.List(ctx, options)
@@ -140,17 +143,19 @@ func apiSources(config *rest.Config) (sources, error) {
 	}, nil
 }
 
-// listWatch reads one kind of cluster-scoped objects.
-func listWatch(client rest.Interface, resource string, list runtime.Object) cache.ListerWatcher {
+// listWatch reads one kind of objects: those of a namespace, unless it is empty, with the
+// labels of a selector.
+func listWatch(client rest.Interface, namespace, resource, selector string, list runtime.Object) cache.ListerWatcher {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			into := list.DeepCopyObject()
-			err := client.Get().Resource(resource).VersionedParams(&options, metav1.ParameterCodec).Do(ctx).Into(into)
+			options.LabelSelector = selector
+			err := client.Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource).VersionedParams(&options, metav1.ParameterCodec).Do(ctx).Into(into)
 			return into, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			options.Watch = true
-			return client.Get().Resource(resource).VersionedParams(&options, metav1.ParameterCodec).Watch(ctx)
+			options.Watch, options.LabelSelector = true, selector
+			return client.Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource).VersionedParams(&options, metav1.ParameterCodec).Watch(ctx)
 		},
 	}
 }
@@ -162,7 +167,10 @@ type watcher struct {
 	// dirty has an element when something changed since the last build.
 	dirty chan struct{}
 
-	nodes, seccompNodes, profileSets, localhostProfiles cache.Store
+	nodes, seccompNodes, profileSets, localhostProfiles, agentPods cache.Store
+
+	// agents belongs to run.
+	agents agents
 }
 
 func watchSources(ctx context.Context, from sources, store *Store, log logr.Logger) error {
@@ -189,6 +197,7 @@ func watchSources(ctx context.Context, from sources, store *Store, log logr.Logg
 	w.seccompNodes = start(from.seccompNodes, &v1alpha1.SeccompNode{}, w.seccompNode, w.changed())
 	w.profileSets = start(from.profileSets, &v1alpha1.ProfileSet{}, w.profileSet, w.changed())
 	w.localhostProfiles = start(from.localhostProfiles, &v1alpha1.LocalhostProfile{}, w.localhostProfile, w.changed())
+	w.agentPods = start(from.agents, &corev1.Pod{}, stripPod, w.changed())
 	start(from.namespaces, &metav1.PartialObjectMetadata{}, stripNamespace, w.namespaceChanged())
 
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
@@ -208,7 +217,8 @@ func (w *watcher) run(ctx context.Context) {
 	index := &Index{}
 	for {
 		start := time.Now()
-		next := index.Next(w.objects())
+		objects, until := w.objects(start)
+		next := index.Next(objects)
 		for _, problem := range next.Problems() {
 			if _, known := slices.BinarySearch(index.Problems(), problem); !known {
 				w.log.Info("Inventory is contradictory", "problem", problem)
@@ -225,21 +235,34 @@ func (w *watcher) run(ctx context.Context) {
 		// A build that takes long on a busy machine must not take all of it.
 		case <-time.After(max(debounce, 4*took)):
 		}
+		var expired <-chan time.Time
+		if !until.IsZero() {
+			expired = time.After(time.Until(until))
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.dirty:
+		case <-expired:
 		}
 	}
 }
 
-func (w *watcher) objects() Objects {
-	return Objects{
+// objects are what counts now, and until when it does if nothing changes; see
+// [agents.current].
+func (w *watcher) objects(now time.Time) (objects Objects, until time.Time) {
+	objects = Objects{
 		Nodes:             list[corev1.Node](w.nodes),
-		SeccompNodes:      list[v1alpha1.SeccompNode](w.seccompNodes),
 		ProfileSets:       list[v1alpha1.ProfileSet](w.profileSets),
 		LocalhostProfiles: list[v1alpha1.LocalhostProfile](w.localhostProfiles),
 	}
+	silent := w.agents.silent
+	w.agents.look(list[corev1.Pod](w.agentPods), now)
+	objects.SeccompNodes, until = w.agents.current(list[v1alpha1.SeccompNode](w.seccompNodes), now)
+	if w.agents.silent != silent {
+		w.log.Info("Nodes without a ready agent are unknown", "nodes", w.agents.silent)
+	}
+	return objects, until
 }
 
 func list[T any](store cache.Store) []*T {
@@ -274,16 +297,23 @@ func (w *watcher) changed() cache.ResourceEventHandler {
 	}
 }
 
-// sameButVersion says whether two states of a Node differ in nothing that is kept.
+// sameButVersion says whether two states of a Node or Pod differ in nothing that is kept.
 func sameButVersion(before, after any) bool {
-	a, ok := before.(*corev1.Node)
-	b, okToo := after.(*corev1.Node)
-	if !ok || !okToo {
-		return false
+	switch a := before.(type) {
+	case *corev1.Node:
+		if b, ok := after.(*corev1.Node); ok {
+			same := *b
+			same.ResourceVersion = a.ResourceVersion
+			return equality.Semantic.DeepEqual(a, &same)
+		}
+	case *corev1.Pod:
+		if b, ok := after.(*corev1.Pod); ok {
+			same := *b
+			same.ResourceVersion = a.ResourceVersion
+			return equality.Semantic.DeepEqual(a, &same)
+		}
 	}
-	same := *b
-	same.ResourceVersion = a.ResourceVersion
-	return equality.Semantic.DeepEqual(a, &same)
+	return false
 }
 
 // namespaceChanged keeps the labels of namespaces up to date without delay: who

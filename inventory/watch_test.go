@@ -54,7 +54,7 @@ func (s *source) IsWatchListSemanticsUnSupported() bool { return true }
 // server is an API server of which only lists and watches are left. It lives in a
 // bubble of package synctest: its time passes only when everything waits.
 type server struct {
-	nodes, seccompNodes, profileSets, localhostProfiles, namespaces *source
+	nodes, seccompNodes, profileSets, localhostProfiles, namespaces, agents *source
 
 	store Store
 	stop  context.CancelFunc
@@ -66,14 +66,14 @@ type server struct {
 
 func newServer() *server {
 	s := &server{done: make(chan error, 1)}
-	for _, kind := range []**source{&s.nodes, &s.seccompNodes, &s.profileSets, &s.localhostProfiles, &s.namespaces} {
+	for _, kind := range []**source{&s.nodes, &s.seccompNodes, &s.profileSets, &s.localhostProfiles, &s.namespaces, &s.agents} {
 		*kind = &source{FakeControllerSource: cachetesting.NewFakeControllerSource()}
 	}
 	return s
 }
 
 func (s *server) kinds() []*source {
-	return []*source{s.nodes, s.seccompNodes, s.profileSets, s.localhostProfiles, s.namespaces}
+	return []*source{s.nodes, s.seccompNodes, s.profileSets, s.localhostProfiles, s.namespaces, s.agents}
 }
 
 // start watches until the test ends.
@@ -85,7 +85,7 @@ func (s *server) start(t *testing.T) {
 	}, funcr.Options{Verbosity: 1})
 	ctx, stop := context.WithCancel(t.Context())
 	s.stop = stop
-	from := sources{s.nodes, s.seccompNodes, s.profileSets, s.localhostProfiles, s.namespaces}
+	from := sources{s.nodes, s.seccompNodes, s.profileSets, s.localhostProfiles, s.namespaces, s.agents}
 	go func() { s.done <- watchSources(ctx, from, &s.store, log) }()
 }
 
@@ -187,7 +187,7 @@ func TestStoreBeforeTheFirstIndex(t *testing.T) {
 
 // TestWatchSyncsAfterAllKinds holds back one kind after the other.
 func TestWatchSyncsAfterAllKinds(t *testing.T) {
-	for i, name := range []string{"nodes", "seccompNodes", "profileSets", "localhostProfiles", "namespaces"} {
+	for i, name := range []string{"nodes", "seccompNodes", "profileSets", "localhostProfiles", "namespaces", "agents"} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, s *server) {
 				kind := s.kinds()[i]

@@ -107,3 +107,18 @@ func DigestPath(name, digest string) string {
 	digits := strings.TrimPrefix(digest, digestPrefix)
 	return profileDirectory + "/" + name + "." + digits[:min(digestDigits, len(digits))] + ".json"
 }
+
+// Generation takes a path of PlainPath or DigestPath apart: the profile's name and the
+// digits of the digest, which the plain path does not have. The name is empty for any
+// other path; it may still be one that no profile can have, see ParseName.
+func Generation(path string) (name, digits string) {
+	stem, ours := strings.CutPrefix(path, profileDirectory+"/")
+	stem, json := strings.CutSuffix(stem, ".json")
+	if !ours || !json {
+		return "", ""
+	}
+	if dot := len(stem) - digestDigits - 1; dot > 0 && endsInDigest(stem) {
+		return stem[:dot], stem[dot+1:]
+	}
+	return stem, ""
+}

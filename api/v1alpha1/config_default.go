@@ -35,4 +35,6 @@ func (s *SelfSignedCertificate) latestRenewal() time.Duration { return s.Validit
 // Default sets what is not set.
 func (c *AgentConfig) Default() {
 	c.Root = cmp.Or(c.Root, "/")
+	c.Rehash.Duration = cmp.Or(c.Rehash.Duration, DefaultRehash)
+	c.Sweep.Duration = cmp.Or(c.Sweep.Duration, DefaultSweep)
 }

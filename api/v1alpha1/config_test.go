@@ -240,6 +240,7 @@ func TestLoadAgentConfigDefaults(t *testing.T) {
 	want := &AgentConfig{
 		TypeMeta: metav1.TypeMeta{APIVersion: "seccompgate.io/v1alpha1", Kind: "AgentConfig"},
 		Root:     "/", NodeName: "node-a",
+		Rehash: metav1.Duration{Duration: 10 * time.Minute}, Sweep: metav1.Duration{Duration: time.Hour},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("LoadAgentConfig (-want +got):\n%s", d)

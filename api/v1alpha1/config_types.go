@@ -153,4 +153,19 @@ type AgentConfig struct {
 	// NodeName is the name of the Node object that the agent runs on. Empty when the
 	// command line says it.
 	NodeName string `json:"nodeName,omitempty"`
+	// Rehash is how often every file is read anew, whatever the file system told, 5s or
+	// more. Defaults to 10m.
+	Rehash metav1.Duration `json:"rehash,omitempty"`
+	// Sweep is how often the pods of the node are asked for the files that no
+	// LocalhostProfile wants any more, 10s or more; the first time after a twelfth to a
+	// sixth of it. Defaults to 1h.
+	Sweep metav1.Duration `json:"sweep,omitempty"`
 }
+
+// Bounds and defaults of AgentConfig.
+const (
+	MinRehash     = 5 * time.Second
+	DefaultRehash = 10 * time.Minute
+	MinSweep      = 10 * time.Second
+	DefaultSweep  = time.Hour
+)

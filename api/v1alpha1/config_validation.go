@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -170,5 +171,13 @@ func (c *AgentConfig) Validate() field.ErrorList {
 	if c.NodeName != "" {
 		errs = append(errs, validateName(c.NodeName, "Node", validation.IsDNS1123Subdomain, field.NewPath("nodeName"))...)
 	}
-	return errs
+	errs = append(errs, atLeast(c.Rehash.Duration, MinRehash, field.NewPath("rehash"))...)
+	return append(errs, atLeast(c.Sweep.Duration, MinSweep, field.NewPath("sweep"))...)
+}
+
+func atLeast(d, least time.Duration, at *field.Path) field.ErrorList {
+	if d < least {
+		return field.ErrorList{field.Invalid(at, d.String(), fmt.Sprintf("use %s or more", least))}
+	}
+	return nil
 }

@@ -70,6 +70,27 @@ type NodeFacts struct {
 	// Truncated means that the node has more files than are listed: a path that is
 	// not listed is unknown, not missing.
 	Truncated bool `json:"truncated,omitempty"`
+	// Failures are LocalhostProfiles that could not be written to the node, the first ones
+	// by name.
+	// +listType=map
+	// +listMapKey=profile
+	// +kubebuilder:validation:MaxItems=100
+	Failures []WriteFailure `json:"failures,omitempty"`
+}
+
+// MaxFailures is how many failures a node lists.
+const MaxFailures = 100
+
+// WriteFailure is why a LocalhostProfile could not be written to a node. The agent tries
+// again until it can be.
+type WriteFailure struct {
+	// Profile is the name of the LocalhostProfile.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Profile string `json:"profile"`
+	// Reason in a sentence.
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason"`
 }
 
 // Runtime is one container runtime and the low-level runtime under it.

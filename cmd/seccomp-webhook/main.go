@@ -127,9 +127,14 @@ func newServer(ctx context.Context, o options, log logr.Logger) (*server, error)
 			return nil, badInput{err}
 		}
 	} else {
-		config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
+		loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil)
+		config, err := loader.ClientConfig()
 		if err != nil {
 			return nil, badInput{fmt.Errorf("find the API server: %w; set KUBECONFIG, run inside a cluster, or use --standalone", err)}
+		}
+		namespace, _, err := loader.Namespace()
+		if err != nil {
+			return nil, badInput{fmt.Errorf("find the namespace of the agents: %w", err)}
 		}
 		client, err := newClient(config)
 		if err != nil {
@@ -137,7 +142,7 @@ func newServer(ctx context.Context, o options, log logr.Logger) (*server, error)
 		}
 		serving.Namespaces, serving.Pods = store, webhook.APIPods{Client: client.CoreV1().RESTClient()}
 		s.background = append(s.background, func(ctx context.Context) error {
-			return inventory.Watch(ctx, config, store, log)
+			return inventory.Watch(ctx, config, namespace, store, log)
 		})
 		checks = append(checks, webhook.Check{Name: "inventory", Test: func(context.Context) error {
 			if !store.Synced() {

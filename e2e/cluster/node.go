@@ -308,17 +308,6 @@ func (n *Node) WaitRollout(ctx context.Context, namespace string) error {
 	return nil
 }
 
-// Report publishes what the agent sees on the node, once.
-func (n *Node) Report(ctx context.Context) error {
-	agent := filepath.Join(n.cluster.binaries.Product, "seccomp-agent")
-	out, err := exec.CommandContext(ctx, agent, "--once", "--root="+n.Root, "--node-name="+n.Name, "-o", "yaml").Output()
-	if err != nil {
-		return fmt.Errorf("report node: %w", err)
-	}
-	_, err = n.cluster.MustKubectl(ctx, string(out), "apply", "-f", "-")
-	return err
-}
-
 // drain ends everything in the machine but its pid 1: with the machine goes the link that
 // has the API server's address, and without it connections to the API server never end.
 func (n *Node) drain() error {

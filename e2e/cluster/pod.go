@@ -42,6 +42,9 @@ type Pod struct {
 	namespace string
 	spec      corev1.PodSpec
 	dir       string
+	// object is the Pod that this is; nil for a replica of a Deployment, of which nobody
+	// looks at the Pod.
+	object *corev1.Pod
 }
 
 // startPod runs a pod template of namespace, with extra arguments at the end.
@@ -112,6 +115,8 @@ func (p *Pod) value(v corev1.EnvVar) (string, error) {
 			return p.namespace, nil
 		case "status.podIP":
 			return p.IP, nil
+		case "spec.nodeName":
+			return p.spec.NodeName, nil
 		}
 	}
 	return "", fmt.Errorf("environment variable %s: its source is not known to this small kubelet: teach it in e2e/cluster/pod.go", v.Name)
@@ -152,6 +157,10 @@ func (p *Pod) SyncVolumes(ctx context.Context) error {
 				files[name] = []byte(content)
 			}
 		case v.EmptyDir != nil:
+		case v.Projected != nil: // the token, which is in the kubeconfig
+			continue
+		case v.HostPath != nil: // a part of the directory that stands for the node's "/"
+			continue
 		default:
 			return fmt.Errorf("mount volume %s: its source is not known to this small kubelet: teach it in e2e/cluster/pod.go", v.Name)
 		}
@@ -223,9 +232,11 @@ func (p *Pod) serviceAccountKubeconfig(ctx context.Context) (string, error) {
 		account = "default"
 	}
 	day := int64(24 * 60 * 60)
-	token, err := p.cluster.Client.CoreV1().ServiceAccounts(p.namespace).CreateToken(ctx, account, &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day},
-	}, metav1.CreateOptions{})
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day}}
+	if p.object != nil {
+		request.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: p.object.Name, UID: p.object.UID}
+	}
+	token, err := p.cluster.Client.CoreV1().ServiceAccounts(p.namespace).CreateToken(ctx, account, request, metav1.CreateOptions{})
 	if err != nil {
 		return "", fmt.Errorf("request token of service account %s: %w", account, err)
 	}

@@ -82,9 +82,6 @@ func (t *Tutorial) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.cluster.Node.Report(ctx); err != nil {
-		return err
-	}
 	return t.waitKnown(ctx)
 }
 

@@ -17,31 +17,55 @@ import (
 // the capabilities; the others are for the reader.
 const maxBeyond = 3
 
-// analyses are made once for each digest.
-type analyses struct {
+// content is what a file's bytes mean on this node.
+type content struct {
+	// reason is why the strict loader refuses them; empty if it does not.
+	reason   string
+	analysis *v1alpha1.ProfileAnalysis
+	// err is why the analysis is no more than what the text alone says.
+	err error
+	// seen says that the last reading of the directory met it.
+	seen bool
+}
+
+// contents are judged once for each digest, as long as some file has it.
+type contents struct {
 	native specs.Arch
-	known  map[string]*v1alpha1.ProfileAnalysis
+	known  map[string]*content
 }
 
-func newAnalyses(goarch string) *analyses {
+func newContents(goarch string) *contents {
 	native, _ := NativeArch(goarch)
-	return &analyses{native: specs.Arch(native), known: make(map[string]*v1alpha1.ProfileAnalysis)}
+	return &contents{native: specs.Arch(native), known: make(map[string]*content)}
 }
 
-// of is what the profile means on this node. With an error it is what the text alone says.
-func (s *analyses) of(digest string, p *seccomp.Profile) (*v1alpha1.ProfileAnalysis, error) {
-	if a := s.known[digest]; a != nil {
-		return a, nil
+// of is what the data mean, whose digest is given.
+func (s *contents) of(digest string, data []byte) *content {
+	c := s.known[digest]
+	if c == nil {
+		c = &content{}
+		if profile, err := seccomp.Parse(data); err != nil {
+			c.reason = reason(err)
+		} else {
+			c.analysis, c.err = s.analyse(profile)
+		}
+		s.known[digest] = c
 	}
-	a, err := s.analyse(p)
-	if err != nil {
-		return a, err
-	}
-	s.known[digest] = a
-	return a, nil
+	c.seen = true
+	return c
 }
 
-func (s *analyses) analyse(p *seccomp.Profile) (*v1alpha1.ProfileAnalysis, error) {
+// forget drops what no file has had since it was called last.
+func (s *contents) forget() {
+	for digest, c := range s.known {
+		if !c.seen {
+			delete(s.known, digest)
+		}
+		c.seen = false
+	}
+}
+
+func (s *contents) analyse(p *seccomp.Profile) (*v1alpha1.ProfileAnalysis, error) {
 	oci := p.OCI()
 	out := &v1alpha1.ProfileAnalysis{DefaultAction: v1alpha1.Action(oci.DefaultAction), Permissive: p.Permissive()}
 	for _, arch := range oci.Architectures {

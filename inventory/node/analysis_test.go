@@ -8,15 +8,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
-	"github.com/seccompgate/seccompgate/seccomp"
 )
 
-func TestAnalyses(t *testing.T) {
-	p, err := seccomp.Parse([]byte(`{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["mount","execve"],"action":"SCMP_ACT_ERRNO"}]}`))
-	must(t, err)
-	s := newAnalyses("amd64")
-	got, err := s.of("sha256:1", p)
-	must(t, err)
+func TestContents(t *testing.T) {
+	s := newContents("amd64")
+	c := s.of("sha256:1", []byte(`{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["mount","execve"],"action":"SCMP_ACT_ERRNO"}]}`))
+	must(t, c.err)
+	got := c.analysis
 	if got.DefaultAction != "SCMP_ACT_ALLOW" || got.Permissive || got.Grade != "block-list" || !cmp.Equal(got.Architectures, []v1alpha1.Arch{"SCMP_ARCH_X86_64"}) {
 		t.Errorf("got %+v", got)
 	}
@@ -38,16 +36,21 @@ func TestAnalyses(t *testing.T) {
 	if len(got.MissingToStart) == 0 || !cmp.Equal(got.MissingToStart[0].Syscalls, []string{"execve"}) {
 		t.Errorf("missing to start: %+v, want execve", got.MissingToStart)
 	}
-	again, err := s.of("sha256:1", nil)
-	if err != nil || again != got {
-		t.Errorf("the same digest is analysed again: %v %v", again, err)
+	for range 3 { // the file is there each time that the directory is read
+		if again := s.of("sha256:1", nil); again != c {
+			t.Errorf("the same digest is analysed again: %+v", again)
+		}
+		s.forget()
+	}
+	s.forget()
+	if again := s.of("sha256:1", nil); again == c {
+		t.Error("a content that no file has any more is remembered")
 	}
 }
 
-func TestAnalysesOfAnUnknownArchitecture(t *testing.T) {
-	p, err := seccomp.Parse([]byte(`{"defaultAction":"SCMP_ACT_LOG"}`))
-	must(t, err)
-	got, err := newAnalyses("wasm").of("sha256:1", p)
+func TestContentsOnAnUnknownArchitecture(t *testing.T) {
+	c := newContents("wasm").of("sha256:1", []byte(`{"defaultAction":"SCMP_ACT_LOG"}`))
+	got, err := c.analysis, c.err
 	if want := (&v1alpha1.ProfileAnalysis{DefaultAction: "SCMP_ACT_LOG", Permissive: true}); !cmp.Equal(want, got) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

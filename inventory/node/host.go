@@ -39,6 +39,11 @@ func (h *Host) Close() error { return h.root.Close() }
 // one starts at the host's root. os.Root alone refuses absolute links, and nodes
 // have them, such as /var/lib/kubelet on a second disk.
 func (h *Host) resolve(name string) (string, error) {
+	return h.follow(name, func(string, string) {})
+}
+
+// follow resolves and shows every name that it looks up on the way, in its directory.
+func (h *Host) follow(name string, seen func(directory, element string)) (string, error) {
 	todo := strings.Split(name, "/")
 	done := "."
 	for links := 0; len(todo) > 0; {
@@ -51,6 +56,7 @@ func (h *Host) resolve(name string) (string, error) {
 			done = path.Dir(done)
 			continue
 		}
+		seen(done, element)
 		next := path.Join(done, element)
 		info, err := h.root.Lstat(next)
 		if err != nil {
@@ -84,6 +90,15 @@ func cause(err error) error {
 	return err
 }
 
+// OpenDirectory opens a directory, following symbolic links within the host.
+func (h *Host) OpenDirectory(name string) (*os.Root, error) {
+	resolved, err := h.resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	return h.root.OpenRoot(resolved)
+}
+
 // ReadFile reads a regular file of at most limit bytes, following symbolic links
 // within the host.
 func (h *Host) ReadFile(name string, limit int64) ([]byte, error) {
@@ -109,7 +124,7 @@ var errNotRegular = errors.New("not a regular file")
 func (h *Host) readRegular(name string, limit int64) (data []byte, size int64, err error) {
 	// O_NONBLOCK: between listing and opening, a file may have become a FIFO that
 	// nobody writes to.
-	f, err := h.openNoFollow(name, syscall.O_NONBLOCK)
+	f, err := OpenNoFollow(h.root, name, syscall.O_NONBLOCK)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -128,10 +143,10 @@ func (h *Host) readRegular(name string, limit int64) (data []byte, size int64, e
 	return data, info.Size(), nil
 }
 
-// openNoFollow opens what the name itself stands for, not what a symbolic link there
+// OpenNoFollow opens what the name itself stands for, not what a symbolic link there
 // leads to. os.Root follows links that stay inside whatever the flags say.
-func (h *Host) openNoFollow(name string, flags int) (*os.File, error) {
-	f, err := h.root.OpenFile(name, os.O_RDONLY|flags, 0)
+func OpenNoFollow(root *os.Root, name string, flags int) (*os.File, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|flags, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +154,7 @@ func (h *Host) openNoFollow(name string, flags int) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	named, err := h.root.Lstat(name)
+	named, err := root.Lstat(name)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -152,4 +167,12 @@ func (h *Host) openNoFollow(name string, flags int) (*os.File, error) {
 // readDir lists a directory in order of names.
 func (h *Host) readDir(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(h.root.FS(), name)
+}
+
+// ignoreMissing is nil for what does not exist.
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

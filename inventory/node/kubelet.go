@@ -96,15 +96,23 @@ func (f kubeletFlags) bool(name string) *bool {
 	return nil
 }
 
-// findKubelet returns the flags of the host's kubelet. A pod may call its process
-// kubelet too: what runs in a pod's control group is passed over.
+// findKubelet returns the flags of the host's kubelet.
 func findKubelet(host *Host) (flags kubeletFlags, running bool, err error) {
+	err = eachProcess(host, func(args []string) {
+		if !running && path.Base(args[0]) == "kubelet" {
+			flags, running = parseFlags(args[1:]), true
+		}
+	})
+	return flags, running, err
+}
+
+// eachProcess calls f with the arguments of each process of the host, in order of their
+// ids. A pod may call its process kubelet too: what runs in a pod's control group is
+// passed over.
+func eachProcess(host *Host, f func(args []string)) error {
 	entries, err := host.readDir("proc")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
 	if err != nil {
-		return nil, false, err
+		return ignoreMissing(err)
 	}
 	var pids []int
 	for _, e := range entries {
@@ -117,20 +125,17 @@ func findKubelet(host *Host) (flags kubeletFlags, running bool, err error) {
 		directory := path.Join("proc", strconv.Itoa(pid))
 		// Processes end while they are looked at: one that cannot be read is none.
 		data, err := host.ReadFile(path.Join(directory, "cmdline"), maxCommandLine)
-		if err != nil {
+		if err != nil || len(data) == 0 {
 			continue
 		}
 		args := strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
-		if path.Base(args[0]) != "kubelet" {
-			continue
-		}
 		group, err := host.ReadFile(path.Join(directory, "cgroup"), maxKernelFile)
 		if err == nil && strings.Contains(string(group), "kubepods") {
 			continue
 		}
-		return parseFlags(args[1:]), true, nil
+		f(args)
 	}
-	return nil, false, nil
+	return nil
 }
 
 func parseFlags(args []string) kubeletFlags {

@@ -42,13 +42,14 @@ type Source interface {
 }
 
 // Sources lists what is read, in order: the kubelet's settings say where the
-// profiles are.
+// profiles are, and those come last.
 func Sources(options Options) []Source {
 	return []Source{
 		kubelet{},
 		kernel{},
 		architectures{goarch: options.GOARCH},
-		profileFiles{goarch: options.GOARCH},
+		runtimes{},
+		profileFiles{newContents(options.GOARCH)},
 	}
 }
 
@@ -77,13 +78,45 @@ func Collect(host *Host, options Options) (*v1alpha1.SeccompNode, []Problem) {
 		TypeMeta:   metav1.TypeMeta{APIVersion: apiVersion, Kind: "SeccompNode"},
 		ObjectMeta: metav1.ObjectMeta{Name: options.NodeName},
 	}
+	return n, collect(host, &n.Facts, Sources(options))
+}
+
+// collect has the sources fill in the facts.
+func collect(host *Host, facts *v1alpha1.NodeFacts, sources []Source) []Problem {
 	var problems []Problem
-	for _, source := range Sources(options) {
-		for _, err := range flatten(source.Collect(host, &n.Facts)) {
+	for _, source := range sources {
+		for _, err := range flatten(source.Collect(host, facts)) {
 			problems = append(problems, Problem{Source: source.Name(), Err: err})
 		}
 	}
-	return n, problems
+	return problems
+}
+
+// Reader reads the facts of one host again and again: the files, which change, apart from
+// all else.
+type Reader struct {
+	host     *Host
+	sources  []Source
+	settings v1alpha1.NodeFacts
+}
+
+// NewReader makes a reader that has read nothing yet.
+func NewReader(host *Host, options Options) *Reader {
+	return &Reader{host: host, sources: Sources(options)}
+}
+
+// Settings reads all but the profiles, and says in which directory of the host those are.
+func (r *Reader) Settings() (seccompRoot string, problems []Problem) {
+	r.settings = v1alpha1.NodeFacts{}
+	problems = collect(r.host, &r.settings, r.sources[:len(r.sources)-1])
+	return r.settings.SeccompRoot, problems
+}
+
+// Profiles reads the profiles, in the directory that Settings found, and returns all facts.
+func (r *Reader) Profiles() (*v1alpha1.NodeFacts, []Problem) {
+	facts := r.settings.DeepCopy()
+	problems := collect(r.host, facts, r.sources[len(r.sources)-1:])
+	return facts, problems
 }
 
 // flatten takes apart what errors.Join put together.

@@ -85,14 +85,12 @@ func TestSourcesHaveNames(t *testing.T) {
 func TestReadProfiles(t *testing.T) {
 	const content = `{"defaultAction":"SCMP_ACT_LOG"}`
 	const binary = "\x7fELF\x00\xff\xfe"
-	logging, err := seccomp.Parse([]byte(content))
-	must(t, err)
-	analysis, err := newAnalyses("amd64").of("", logging)
-	must(t, err)
+	logging := newContents("amd64").of("", []byte(content))
+	must(t, logging.err)
 	file := func(path string) v1alpha1.ProfileFile {
 		return v1alpha1.ProfileFile{
 			Path: path, Digest: seccomp.Digest([]byte(content)), Size: int64(len(content)), Valid: true,
-			Managed: strings.HasPrefix(path, "seccompgate/"), Analysis: analysis,
+			Managed: strings.HasPrefix(path, "seccompgate/"), Analysis: logging.analysis,
 		}
 	}
 	for _, tc := range []struct {

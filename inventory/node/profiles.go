@@ -34,13 +34,14 @@ const (
 	managedPrefix = v1alpha1.ProfileDirectory + "/"
 )
 
-// profileFiles reads the profiles below the kubelet's seccomp directory.
-type profileFiles struct{ goarch string }
+// profileFiles reads the profiles below the kubelet's seccomp directory. It remembers
+// what each content means.
+type profileFiles struct{ contents *contents }
 
 func (profileFiles) Name() string { return "profiles" }
 
 func (s profileFiles) Collect(host *Host, facts *v1alpha1.NodeFacts) error {
-	profiles, truncated, err := ReadProfiles(host, strings.TrimPrefix(facts.SeccompRoot, "/"), s.goarch)
+	profiles, truncated, err := readProfiles(host, strings.TrimPrefix(facts.SeccompRoot, "/"), s.contents)
 	facts.Profiles, facts.Truncated = profiles, truncated
 	return err
 }
@@ -57,6 +58,10 @@ func (s profileFiles) Collect(host *Host, facts *v1alpha1.NodeFacts) error {
 //
 // What the profiles mean is said for nodes of the architecture goarch, in Go's spelling.
 func ReadProfiles(host *Host, directory, goarch string) (profiles []v1alpha1.ProfileFile, truncated bool, err error) {
+	return readProfiles(host, directory, newContents(goarch))
+}
+
+func readProfiles(host *Host, directory string, contents *contents) (profiles []v1alpha1.ProfileFile, truncated bool, err error) {
 	resolved, err := host.resolve(directory)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
@@ -64,14 +69,7 @@ func ReadProfiles(host *Host, directory, goarch string) (profiles []v1alpha1.Pro
 	if err != nil {
 		return nil, true, fmt.Errorf("read profile directory: %w", err)
 	}
-	w := walk{host: host, root: resolved}
-	// First, so that no number of other entries keeps them out.
-	if info, err := host.root.Lstat(path.Join(resolved, v1alpha1.ProfileDirectory)); err == nil && info.IsDir() {
-		w.visited = v1alpha1.ProfileDirectory
-		w.directory(w.visited, 1)
-	}
-	w.directory("", 0)
-
+	w := walkBelow(host, resolved, func(string) {})
 	slices.SortFunc(w.paths, func(a, b string) int {
 		return cmp.Or(-compareBool(managed(a), managed(b)), cmp.Compare(a, b))
 	})
@@ -82,7 +80,6 @@ func ReadProfiles(host *Host, directory, goarch string) (profiles []v1alpha1.Pro
 		w.paths = w.paths[:MaxProfiles]
 	}
 	slices.Sort(w.paths)
-	analyses := newAnalyses(goarch)
 	for _, p := range w.paths {
 		data, size, err := host.readRegular(path.Join(resolved, p), seccomp.MaxProfileSize)
 		switch {
@@ -91,13 +88,14 @@ func ReadProfiles(host *Host, directory, goarch string) (profiles []v1alpha1.Pro
 			w.truncated = true
 			w.problem("read %s: %w", p, err)
 		default:
-			f, err := describe(p, data, size, analyses)
+			f, err := describe(p, data, size, contents)
 			if err != nil {
 				w.problem("analyse %s: %w", p, err)
 			}
 			profiles = append(profiles, f)
 		}
 	}
+	contents.forget()
 	return profiles, w.truncated, w.err()
 }
 
@@ -106,12 +104,25 @@ type walk struct {
 	host *Host
 	root string
 	// visited is a directory that was looked at already.
-	visited   string
-	paths     []string
+	visited string
+	paths   []string
+	// enter is told of every directory before it is read, relative to the host's root.
+	enter     func(directory string)
 	entries   int
 	truncated bool
 	problems  []error
 	omitted   int
+}
+
+func walkBelow(host *Host, root string, enter func(directory string)) *walk {
+	w := &walk{host: host, root: root, enter: enter}
+	// First, so that no number of other entries keeps them out.
+	if info, err := host.root.Lstat(path.Join(root, v1alpha1.ProfileDirectory)); err == nil && info.IsDir() {
+		w.visited = v1alpha1.ProfileDirectory
+		w.directory(w.visited, 1)
+	}
+	w.directory("", 0)
+	return w
 }
 
 func (w *walk) problem(format string, args ...any) {
@@ -131,6 +142,7 @@ func (w *walk) err() error {
 
 // directory visits a directory, given relative to root.
 func (w *walk) directory(name string, depth int) {
+	w.enter(path.Join(w.root, name))
 	entries, err := w.list(path.Join(w.root, name))
 	if err != nil {
 		w.truncated = true
@@ -162,7 +174,7 @@ func (w *walk) directory(name string, depth int) {
 
 // list is the entries of one directory in order, as many as the walk may still see.
 func (w *walk) list(name string) ([]fs.DirEntry, error) {
-	f, err := w.host.openNoFollow(name, syscall.O_DIRECTORY)
+	f, err := OpenNoFollow(w.host.root, name, syscall.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +221,7 @@ func compareBool(a, b bool) int {
 
 // describe is what the node reports of one file. A file over the limit has no
 // digest: it was not read to its end. An error leaves the analysis shallow.
-func describe(p string, data []byte, size int64, analyses *analyses) (v1alpha1.ProfileFile, error) {
+func describe(p string, data []byte, size int64, contents *contents) (v1alpha1.ProfileFile, error) {
 	f := v1alpha1.ProfileFile{Path: p, Size: max(size, int64(len(data))), Managed: managed(p)}
 	if len(data) > seccomp.MaxProfileSize {
 		f.Reason = fmt.Sprintf("file has %d bytes, more than %d", f.Size, seccomp.MaxProfileSize)
@@ -217,14 +229,9 @@ func describe(p string, data []byte, size int64, analyses *analyses) (v1alpha1.P
 	}
 	f.Size = int64(len(data))
 	f.Digest = seccomp.Digest(data)
-	profile, err := seccomp.Parse(data)
-	if err != nil {
-		f.Reason = reason(err)
-		return f, nil
-	}
-	f.Valid = true
-	f.Analysis, err = analyses.of(f.Digest, profile)
-	return f, err
+	c := contents.of(f.Digest, data)
+	f.Valid, f.Reason, f.Analysis = c.reason == "", c.reason, c.analysis
+	return f, c.err
 }
 
 // reason is the first fault in at most maxReason bytes.
