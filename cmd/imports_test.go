@@ -36,7 +36,8 @@ func mayImport() map[string][]string {
 		"controller":             append([]string{"webhook"}, edge...),
 		"cmd/seccomp-webhook":    append([]string{"webhook"}, edge...),
 		"cmd/seccomp-controller": append([]string{"controller"}, edge...),
-		"cmd/seccomp-agent":      append([]string{"inventory/node", "inventory/provision"}, core...),
+		"inventory/agent":        append([]string{"inventory/node", "inventory/provision"}, facts...),
+		"cmd/seccomp-agent":      append([]string{"inventory/node", "inventory/provision", "inventory/agent"}, core...),
 		"cmd/seccompctl":         append([]string{"inventory/node", "recording"}, edge...),
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,10 +28,19 @@ import (
 // guards are the components that hold a policy of the API server, with its name.
 func guards() map[string]string {
 	return map[string]string{
-		"agent-identity":     "seccompgate-agent-identity",
+		agentGuard:           "seccompgate-agent-identity",
 		"label-guard":        "seccompgate-label-guard",
 		"status-annotations": "seccompgate-status-annotations",
 	}
+}
+
+// guarded is an overlay with the component on it.
+func guarded(t *testing.T, component string) install {
+	t.Helper()
+	if component == agentGuard {
+		return build(t, "self-signed")
+	}
+	return build(t, "self-signed", component)
 }
 
 // TestGuardRow45NoSelector: a guard looks at every request of its rules, in every
@@ -41,7 +49,7 @@ func TestGuardRow45NoSelector(t *testing.T) {
 	all := admissionregistrationv1.Equivalent
 	fail := admissionregistrationv1.Fail
 	for component, name := range guards() {
-		in := build(t, "self-signed", component)
+		in := guarded(t, component)
 		policy := one[*admissionregistrationv1.ValidatingAdmissionPolicy](t, in, name)
 		binding := one[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](t, in, name)
 		constraints := policy.Spec.MatchConstraints.DeepCopy()
@@ -65,7 +73,7 @@ func TestGuardRow45NoSelector(t *testing.T) {
 // expression.
 func TestGuardsCompile(t *testing.T) {
 	for component, name := range guards() {
-		policy := one[*admissionregistrationv1.ValidatingAdmissionPolicy](t, build(t, "self-signed", component), name)
+		policy := one[*admissionregistrationv1.ValidatingAdmissionPolicy](t, guarded(t, component), name)
 		compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(version.MajorMinor(1, 30)))
 		if err != nil {
 			t.Fatal(err)
@@ -152,7 +160,7 @@ func TestGuardRow29Annotations(t *testing.T) {
 // writes as JSON does.
 func listVariable(t *testing.T, component, variable string) []string {
 	t.Helper()
-	policy := one[*admissionregistrationv1.ValidatingAdmissionPolicy](t, build(t, "self-signed", component), guards()[component])
+	policy := one[*admissionregistrationv1.ValidatingAdmissionPolicy](t, guarded(t, component), guards()[component])
 	for _, v := range policy.Spec.Variables {
 		if v.Name != variable {
 			continue
@@ -187,25 +195,26 @@ func TestGuardRow44Right(t *testing.T) {
 	}
 }
 
-// TestGuardRowA6AgentAccess lists what the agent may do.
+// TestGuardRowA6AgentAccess lists what the agent may do. It never does it without its
+// guard.
 func TestGuardRowA6AgentAccess(t *testing.T) {
 	want := []string{
+		"create events.events.k8s.io",
 		"create profilesets.seccompgate.io", "create seccompnodes.seccompgate.io",
-		"get localhostprofiles.seccompgate.io", "get nodes", "get profilesets.seccompgate.io", "get seccompnodes.seccompgate.io",
-		"list localhostprofiles.seccompgate.io", "list nodes",
-		"patch seccompnodes.seccompgate.io", "update seccompnodes.seccompgate.io",
+		"get profilesets.seccompgate.io", "get seccompnodes.seccompgate.io",
+		"list localhostprofiles.seccompgate.io", "list nodes", "list pods", "list seccompnodes.seccompgate.io",
+		"update seccompnodes.seccompgate.io",
 		"watch localhostprofiles.seccompgate.io", "watch nodes",
 	}
 	for _, in := range combinations(t) {
-		got := access(t, in, "seccomp-agent")
-		if !slices.Contains(strings.Split(in.name, "+"), "agent-identity") {
-			if len(got) > 0 {
-				t.Errorf("%s: an agent without its guard may %v", in.name, got)
-			}
-			continue
-		}
-		if d := cmp.Diff(want, got); d != "" {
+		if d := cmp.Diff(want, access(t, in, agentName)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", in.name, d)
+		}
+		policy := one[*admissionregistrationv1.ValidatingAdmissionPolicy](t, in, guards()[agentGuard])
+		one[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](t, in, guards()[agentGuard])
+		account := strconv.Quote("system:serviceaccount:" + ownNamespace + ":" + templates(in)[agentName].Spec.ServiceAccountName)
+		if conditions := policy.Spec.MatchConditions; len(conditions) != 1 || !strings.HasSuffix(conditions[0].Expression, account) {
+			t.Errorf("%s: the guard is about %v, want only the account %s", in.name, conditions, account)
 		}
 	}
 }

@@ -36,6 +36,7 @@ const (
 	webhookName  = "seccomp-webhook"
 	// controllerName is of what the overlays bring that make their own certificate.
 	controllerName = "seccomp-controller"
+	agentName      = "seccomp-agent"
 )
 
 // overlays are the directories under overlays/; there must be no other.
@@ -43,10 +44,14 @@ func overlays() []string {
 	return []string{"audit-only", "cert-manager", "cluster-wide", "self-signed"}
 }
 
-// components are the directories under components/; there must be no other.
+// components are the directories under components/ for overlays of somebody's own; there
+// must be no other but agentGuard.
 func components() []string {
-	return []string{"agent-identity", "cluster-wide", "host-network", "label-guard", "network-policy", "port", "static-manifest", "status-annotations"}
+	return []string{"cluster-wide", "host-network", "kubeadm-node", "label-guard", "network-policy", "port", "static-manifest", "status-annotations"}
 }
+
+// agentGuard is the component that every overlay has.
+const agentGuard = "agent-identity"
 
 // install is an overlay with components on it, rendered.
 type install struct {
@@ -208,7 +213,7 @@ func combinations(t *testing.T) []install {
 
 // TestNothingElse: what is added here is tested here.
 func TestNothingElse(t *testing.T) {
-	for dir, want := range map[string][]string{"overlays": overlays(), "components": components(), "base": {"controller", "crd", "rbac", "webhook"}} {
+	for dir, want := range map[string][]string{"overlays": overlays(), "components": append([]string{agentGuard}, components()...), "base": {"agent", "controller", "crd", "rbac", "webhook"}} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -234,8 +239,16 @@ func TestObjects(t *testing.T) {
 		"CustomResourceDefinition seccomppolicies.seccompgate.io",
 		"CustomResourceDefinition syscallrecordings.seccompgate.io",
 		"ServiceAccount seccompgate/seccomp-webhook",
+		"Role seccompgate/seccomp-webhook",
 		"ClusterRole seccompgate-webhook",
+		"RoleBinding seccompgate/seccomp-webhook",
 		"ClusterRoleBinding seccompgate-webhook",
+		"ServiceAccount seccompgate/seccomp-agent",
+		"ClusterRole seccompgate-agent",
+		"ClusterRoleBinding seccompgate-agent",
+		"DaemonSet seccompgate/seccomp-agent",
+		"ValidatingAdmissionPolicy seccompgate-agent-identity",
+		"ValidatingAdmissionPolicyBinding seccompgate-agent-identity",
 		"ConfigMap seccompgate/seccomp-webhook",
 		"Service seccompgate/seccomp-webhook",
 		"Deployment seccompgate/seccomp-webhook",
@@ -260,15 +273,10 @@ func TestObjects(t *testing.T) {
 		"Issuer seccompgate/seccompgate-self-signed",
 	}
 	added := []string{
-		"ClusterRole seccompgate-agent",
 		"ClusterRole seccompgate-namespace-labels",
-		"ClusterRoleBinding seccompgate-agent",
 		"NetworkPolicy seccompgate/seccomp-webhook",
-		"ServiceAccount seccompgate/seccomp-agent",
-		"ValidatingAdmissionPolicy seccompgate-agent-identity",
 		"ValidatingAdmissionPolicy seccompgate-label-guard",
 		"ValidatingAdmissionPolicy seccompgate-status-annotations",
-		"ValidatingAdmissionPolicyBinding seccompgate-agent-identity",
 		"ValidatingAdmissionPolicyBinding seccompgate-label-guard",
 		"ValidatingAdmissionPolicyBinding seccompgate-status-annotations",
 	}
@@ -291,7 +299,7 @@ func TestObjects(t *testing.T) {
 			if got[0] != base[0] {
 				t.Errorf("%s comes first, want %s", got[0], base[0])
 			}
-			if d := cmp.Diff(base[13:], got[len(got)-2:]); d != "" {
+			if d := cmp.Diff(base[len(base)-2:], got[len(got)-2:]); d != "" {
 				t.Errorf("what comes last (-want +got):\n%s", d)
 			}
 			want := slices.Concat(base, tc.more)
@@ -317,6 +325,7 @@ func TestEverythingIsOurs(t *testing.T) {
 			want := map[string]string{
 				webhookName:    "seccompgate/seccomp-webhook:v0.1.0",
 				controllerName: "seccompgate/seccomp-controller:v0.1.0",
+				agentName:      "seccompgate/seccomp-agent:v0.1.0",
 			}[name]
 			if got := template.Spec.Containers[0].Image; got != want {
 				t.Errorf("%s: image of %s is %s, want %s", in.name, name, got, want)
@@ -329,6 +338,9 @@ func TestEverythingIsOurs(t *testing.T) {
 func templates(in install) map[string]*corev1.PodTemplateSpec {
 	found := make(map[string]*corev1.PodTemplateSpec)
 	for _, d := range all[*appsv1.Deployment](in) {
+		found[d.Name] = &d.Spec.Template
+	}
+	for _, d := range all[*appsv1.DaemonSet](in) {
 		found[d.Name] = &d.Spec.Template
 	}
 	return found

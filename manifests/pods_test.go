@@ -22,31 +22,28 @@ import (
 	psapolicy "k8s.io/pod-security-admission/policy"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
+	"github.com/seccompgate/seccompgate/inventory"
 )
 
 // TestPodsAreRestricted: our pods keep the rules that we ask others to keep. Pod Security
-// Admission's own evaluation says so, at the level that our namespace enforces, which is
-// restricted unless the network of the host is asked for.
+// Admission's own evaluation says so. Our namespace cannot enforce them, for agents need
+// what only the level privileged allows.
 func TestPodsAreRestricted(t *testing.T) {
-	evaluator, err := psapolicy.NewEvaluator(psapolicy.DefaultChecks(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, in := range combinations(t) {
-		want := psaapi.LevelRestricted
-		if strings.Contains(in.name, "host-network") {
-			want = psaapi.LevelPrivileged
-		}
 		level := psaapi.Level(one[*corev1.Namespace](t, in, ownNamespace).Labels[psaapi.EnforceLevelLabel])
-		if level != want {
-			t.Errorf("%s: the namespace enforces %q, want %q", in.name, level, want)
+		if level != psaapi.LevelPrivileged {
+			t.Errorf("%s: the namespace enforces %q, want %q", in.name, level, psaapi.LevelPrivileged)
 		}
 		for name, template := range templates(in) {
 			spec := template.Spec.DeepCopy()
 			// All else is as restricted with the network of the host as without it.
 			spec.HostNetwork = false
-			results := evaluator.EvaluatePod(psaapi.LevelVersion{Level: psaapi.LevelRestricted, Version: psaapi.LatestVersion()}, &template.ObjectMeta, spec)
-			if r := psapolicy.AggregateCheckResults(results); !r.Allowed {
+			user := int64(65532) // the user that the Dockerfile names
+			if name == agentName {
+				user = 0
+				asRestrictedAsAgentsAre(t, in, spec)
+			}
+			if r := restricted(t, template.ObjectMeta, spec); !r.Allowed {
 				t.Errorf("%s: %s is not restricted: %s", in.name, name, r.ForbiddenDetail())
 			}
 			if template.Spec.HostNetwork != (strings.Contains(in.name, "host-network") && name == webhookName) {
@@ -56,6 +53,9 @@ func TestPodsAreRestricted(t *testing.T) {
 				if s := c.SecurityContext; s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem {
 					t.Errorf("%s: %s may write to its root file system", in.name, name)
 				}
+				if len(c.SecurityContext.Capabilities.Add) > 0 {
+					t.Errorf("%s: %s has the capabilities %v", in.name, name, c.SecurityContext.Capabilities.Add)
+				}
 				if c.Resources.Requests.Cpu().IsZero() || c.Resources.Requests.Memory().IsZero() || c.Resources.Limits.Memory().IsZero() {
 					t.Errorf("%s: %s lacks requests or a memory limit: %v", in.name, name, c.Resources)
 				}
@@ -64,13 +64,103 @@ func TestPodsAreRestricted(t *testing.T) {
 					t.Errorf("%s: %s has a CPU limit", in.name, name)
 				}
 			}
-			// 65532 is the user that the Dockerfile names.
-			if u := spec.SecurityContext.RunAsUser; u == nil || *u != 65532 {
-				t.Errorf("%s: %s does not run as user 65532", in.name, name)
+			if u := template.Spec.SecurityContext.RunAsUser; u == nil || *u != user {
+				t.Errorf("%s: %s does not run as user %d", in.name, name, user)
 			}
 			if p := spec.SecurityContext.SeccompProfile; p == nil || p.Type != corev1.SeccompProfileTypeRuntimeDefault {
 				t.Errorf("%s: %s does not run under the runtime's default profile", in.name, name)
 			}
+		}
+	}
+}
+
+func restricted(t *testing.T, meta metav1.ObjectMeta, spec *corev1.PodSpec) psapolicy.AggregateCheckResult {
+	t.Helper()
+	evaluator, err := psapolicy.NewEvaluator(psapolicy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return psapolicy.AggregateCheckResults(evaluator.EvaluatePod(
+		psaapi.LevelVersion{Level: psaapi.LevelRestricted, Version: psaapi.LatestVersion()}, &meta, spec))
+}
+
+// asRestrictedAsAgentsAre takes from an agent's pod what is not restricted: it is root, and
+// sees some of the node's files, of which it may change those below one directory.
+func asRestrictedAsAgentsAre(t *testing.T, in install, spec *corev1.PodSpec) {
+	t.Helper()
+	spec.SecurityContext.RunAsUser, spec.SecurityContext.RunAsGroup = nil, nil
+	nonRoot := true
+	spec.SecurityContext.RunAsNonRoot = &nonRoot
+	const seccompRoot = "/var/lib/kubelet/seccomp"
+	want := map[string]string{seccompRoot: "writable", "/proc": "read only"}
+	if strings.Contains(in.name+"+", "+kubeadm-node+") {
+		for _, path := range []string{"/var/lib/kubelet/config.yaml", "/etc/containerd", "/usr/bin", "/usr/sbin", "/var/lib/dpkg"} {
+			want[path] = "read only"
+		}
+	}
+	got := make(map[string]string)
+	for _, v := range spec.Volumes {
+		for _, m := range spec.Containers[0].VolumeMounts {
+			if m.Name != v.Name {
+				continue
+			}
+			if v.HostPath == nil || m.MountPath != "/host"+v.HostPath.Path || m.MountPropagation != nil {
+				t.Errorf("%s: volume %s: %v mounted as %v", in.name, v.Name, v, m)
+				continue
+			}
+			got[v.HostPath.Path] = map[bool]string{true: "read only", false: "writable"}[m.ReadOnly]
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s: parts of the node (-want +got):\n%s", in.name, d)
+	}
+	spec.Volumes, spec.Containers[0].VolumeMounts = nil, nil
+}
+
+// TestAgents: there is one on every Linux node, whatever its taints, which is replaced by
+// the next without a gap.
+func TestAgents(t *testing.T) {
+	for _, in := range combinations(t) {
+		d := one[*appsv1.DaemonSet](t, in, agentName)
+		pod := d.Spec.Template.Spec
+		if diff := cmp.Diff([]corev1.Toleration{{Operator: corev1.TolerationOpExists}}, pod.Tolerations); diff != "" {
+			t.Errorf("%s: tolerations (-want +got):\n%s", in.name, diff)
+		}
+		if diff := cmp.Diff(map[string]string{corev1.LabelOSStable: "linux"}, pod.NodeSelector); diff != "" {
+			t.Errorf("%s: node selector (-want +got):\n%s", in.name, diff)
+		}
+		if pod.PriorityClassName != "system-node-critical" {
+			t.Errorf("%s: priority class is %q", in.name, pod.PriorityClassName)
+		}
+		u := d.Spec.UpdateStrategy
+		if u.Type != appsv1.RollingUpdateDaemonSetStrategyType || u.RollingUpdate.MaxUnavailable.String() != "0" || u.RollingUpdate.MaxSurge.String() == "0" {
+			t.Errorf("%s: a roll-out leaves nodes without an agent: %v", in.name, u)
+		}
+		own := labels.Set(d.Spec.Template.Labels)
+		if !labels.SelectorFromSet(d.Spec.Selector.MatchLabels).Matches(own) {
+			t.Errorf("%s: it selects %v", in.name, d.Spec.Selector)
+		}
+		selector, err := labels.Parse(inventory.AgentSelector)
+		if err != nil || !selector.Matches(own) {
+			t.Errorf("%s: the webhook looks for agents with %s: %v", in.name, inventory.AgentSelector, err)
+		}
+		c := pod.Containers[0]
+		if diff := cmp.Diff([]string{"--root=/host", "--node-name=$(NODE_NAME)", "--bind-address=$(POD_IP)"}, c.Args); diff != "" {
+			t.Errorf("%s: arguments (-want +got):\n%s", in.name, diff)
+		}
+		// The program's default.
+		if diff := cmp.Diff([]corev1.ContainerPort{{Name: "http", ContainerPort: 8080}}, c.Ports); diff != "" {
+			t.Errorf("%s: ports (-want +got):\n%s", in.name, diff)
+		}
+		for path, probe := range map[string]*corev1.Probe{"/readyz": c.ReadinessProbe, "/healthz": c.LivenessProbe} {
+			get := &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("http"), Scheme: corev1.URISchemeHTTP}
+			if diff := cmp.Diff(get, probe.HTTPGet); diff != "" {
+				t.Errorf("%s: probe (-want +got):\n%s", in.name, diff)
+			}
+		}
+		// Half a minute later its node is unknown: a minute and a half is what there is.
+		if p := c.ReadinessProbe; (p.PeriodSeconds+p.TimeoutSeconds)*p.FailureThreshold > 15 {
+			t.Errorf("%s: a silent agent is noticed late: %v", in.name, p)
 		}
 	}
 }
@@ -135,25 +225,27 @@ func TestShutdown(t *testing.T) {
 
 // TestMemory: the collector works harder before the kernel kills.
 func TestMemory(t *testing.T) {
-	c := templates(build(t, "self-signed"))[webhookName].Spec.Containers[0]
-	value := func(name string) string {
-		i := slices.IndexFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == name })
-		if i < 0 {
-			t.Fatalf("%s is not set", name)
+	for name, percents := range map[string][2]int{webhookName: {200, 400}, agentName: {20, 50}} {
+		c := templates(build(t, "self-signed"))[name].Spec.Containers[0]
+		value := func(name string) string {
+			i := slices.IndexFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == name })
+			if i < 0 {
+				t.Fatalf("%s is not set", name)
+			}
+			return c.Env[i].Value
 		}
-		return c.Env[i].Value
-	}
-	// Go writes MiB where Kubernetes writes Mi.
-	soft, err := resource.ParseQuantity(strings.TrimSuffix(value("GOMEMLIMIT"), "B"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	hard := c.Resources.Limits.Memory().Value()
-	if soft.Value() > hard*9/10 || soft.Value() < hard/2 {
-		t.Errorf("GOMEMLIMIT is %s of a limit of %s, want half to nine tenths", value("GOMEMLIMIT"), c.Resources.Limits.Memory())
-	}
-	if percent, err := strconv.Atoi(value("GOGC")); err != nil || percent < 200 || percent > 400 {
-		t.Errorf("GOGC is %s, want 200 to 400", value("GOGC"))
+		// Go writes MiB where Kubernetes writes Mi.
+		soft, err := resource.ParseQuantity(strings.TrimSuffix(value("GOMEMLIMIT"), "B"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hard := c.Resources.Limits.Memory().Value()
+		if soft.Value() > hard*9/10 || soft.Value() < hard/2 {
+			t.Errorf("%s: GOMEMLIMIT is %s of a limit of %s, want half to nine tenths", name, value("GOMEMLIMIT"), c.Resources.Limits.Memory())
+		}
+		if percent, err := strconv.Atoi(value("GOGC")); err != nil || percent < percents[0] || percent > percents[1] {
+			t.Errorf("%s: GOGC is %s, want %d to %d", name, value("GOGC"), percents[0], percents[1])
+		}
 	}
 }
 
@@ -226,6 +318,7 @@ func TestFiles(t *testing.T) {
 					sources[v.Name] = v.ConfigMap.Name
 				case v.Secret != nil && v.Secret.SecretName == certificate:
 					sources[v.Name] = certificate
+				case v.HostPath != nil && name == agentName: // see asRestrictedAsAgentsAre
 				default:
 					t.Errorf("%s: %s mounts %v", in.name, name, v)
 				}
@@ -238,8 +331,11 @@ func TestFiles(t *testing.T) {
 				mounted[m.MountPath] = sources[m.Name]
 			}
 			want := map[string]string{"--config": name, "--cert-dir": certificate}
-			if name != webhookName {
+			switch name {
+			case controllerName:
 				delete(want, "--cert-dir")
+			case agentName:
+				clear(want)
 			}
 			got := make(map[string]string)
 			for _, a := range c.Args {

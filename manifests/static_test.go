@@ -55,7 +55,7 @@ func TestGuardRow58Files(t *testing.T) {
 		want[dir+"/mutating/seccompgate.yaml"] = staticText(t, mutating)
 	}
 	for component, name := range guards() {
-		in := build(t, "self-signed", component)
+		in := guarded(t, component)
 		policy := one[*admissionregistrationv1.ValidatingAdmissionPolicy](t, in, name)
 		binding := one[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](t, in, name)
 		policy.Name += manifest.StaticConfigSuffix

@@ -30,12 +30,12 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"badinput": badInput},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"badinput": refused},
 	})
 }
 
-// badInput runs a program that must end with exit code 2 and print nothing.
-func badInput(ts *testscript.TestScript, neg bool, args []string) {
+// refused runs a program that must end with exit code 2 and print nothing.
+func refused(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: badinput program args...")
 	}
@@ -73,7 +73,7 @@ func TestOutputIsAnInventory(t *testing.T) {
 			want, problems := node.Collect(host, node.Options{NodeName: "node-a", GOARCH: runtime.GOARCH})
 			for _, format := range []string{"yaml", "json"} {
 				var stdout, stderr bytes.Buffer
-				if err := run([]string{"--once", "--root", root, "--node-name", "node-a", "-o", format}, &stdout, &stderr); err != nil {
+				if err := run(t.Context(), []string{"--once", "--root", root, "--node-name", "node-a", "-o", format}, &stdout, &stderr); err != nil {
 					t.Fatal(err)
 				}
 				if got := strings.Count(stderr.String(), "\n"); got != len(problems) {

@@ -14,32 +14,63 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// StartDaemon runs the pod of a DaemonSet for a node, whose "/" is the directory root. The
-// pod is that which the DaemonSet's controller made: it is bound to the node as a scheduler
-// would, and gets the token that a kubelet would request. Its readiness is not told to the
-// API server before SetReady does.
-func (c *Cluster) StartDaemon(ctx context.Context, namespace, name, node, root string, extra ...string) (*Pod, error) {
-	p, err := c.startDaemon(ctx, namespace, name, node, root, extra)
+// Daemon is a pod of a DaemonSet that is to run.
+type Daemon struct {
+	// Namespace and Name of the DaemonSet.
+	Namespace, Name string
+	// Node is the node that the pod is for, and Root the directory that is its "/".
+	Node, Root string
+	// Server is what the pod takes for the API server, an https URL; empty for itself.
+	Server string
+	// Args are further arguments.
+	Args []string
+}
+
+// StartDaemon runs the pod that the DaemonSet's controller made for a node: it is bound
+// to the node as a scheduler would do it, and gets the token that a kubelet would request.
+// That it is ready is not told to the API server before SetReady does.
+func (c *Cluster) StartDaemon(ctx context.Context, d Daemon) (*Pod, error) {
+	p, err := c.startDaemon(ctx, d)
 	if err != nil {
-		return nil, fmt.Errorf("run daemon %s/%s on node %s: %w", namespace, name, node, err)
+		return nil, fmt.Errorf("run daemon %s/%s on node %s: %w", d.Namespace, d.Name, d.Node, err)
 	}
 	return p, nil
 }
 
-func (c *Cluster) startDaemon(ctx context.Context, namespace, name, node, root string, extra []string) (*Pod, error) {
-	set, err := c.Client.AppsV1().DaemonSets(namespace).Get(ctx, name, metav1.GetOptions{})
+func (c *Cluster) startDaemon(ctx context.Context, d Daemon) (*Pod, error) {
+	object, err := c.daemonPod(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	pods := c.Client.CoreV1().Pods(namespace)
+	if object.Spec.NodeName == "" {
+		binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: object.Name}, Target: corev1.ObjectReference{Kind: "Node", Name: d.Node}}
+		if err := c.Client.CoreV1().Pods(d.Namespace).Bind(ctx, binding, metav1.CreateOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	p := &Pod{
+		IP: c.podIP(), cluster: c, name: object.Name, namespace: d.Namespace, spec: object.Spec, object: object, server: d.Server,
+		dir: filepath.Join(c.Dir, "pods", object.Name),
+	}
+	p.spec.NodeName = d.Node
+	// The directories that the template mounts lie below the one that stands for the node.
+	return p, p.start(ctx, append([]string{"--root=" + d.Root}, d.Args...))
+}
+
+// daemonPod waits for the pod that the controller makes for the node.
+func (c *Cluster) daemonPod(ctx context.Context, d Daemon) (*corev1.Pod, error) {
+	set, err := c.Client.AppsV1().DaemonSets(d.Namespace).Get(ctx, d.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
 	var object *corev1.Pod
 	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
-		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(set.Spec.Selector)})
+		list, err := c.Client.CoreV1().Pods(d.Namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(set.Spec.Selector)})
 		if err != nil {
 			return false, err
 		}
 		for i := range list.Items {
-			if p := &list.Items[i]; p.DeletionTimestamp == nil && isFor(p, node) {
+			if p := &list.Items[i]; p.DeletionTimestamp == nil && isFor(p, d.Node) {
 				object = p
 			}
 		}
@@ -48,21 +79,7 @@ func (c *Cluster) startDaemon(ctx context.Context, namespace, name, node, root s
 	if err != nil {
 		return nil, fmt.Errorf("wait for the pod of the DaemonSet: %w", err)
 	}
-	if object.Spec.NodeName == "" {
-		binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: object.Name}, Target: corev1.ObjectReference{Kind: "Node", Name: node}}
-		if err := pods.Bind(ctx, binding, metav1.CreateOptions{}); err != nil {
-			return nil, err
-		}
-	}
-	c.pods++
-	p := &Pod{
-		IP:      fmt.Sprintf("127.%d.%d.%d", c.octet, 128+c.pods/250, 1+c.pods%250),
-		cluster: c, name: object.Name, namespace: namespace, spec: object.Spec, object: object,
-		dir: filepath.Join(c.Dir, "pods", object.Name),
-	}
-	p.spec.NodeName = node
-	// What the template mounts below one directory is all that there is of a node.
-	return p, p.start(ctx, append([]string{"--root=" + root}, extra...))
+	return object, nil
 }
 
 // isFor says whether the DaemonSet's controller means the pod for a node.

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -45,13 +46,15 @@ type Pod struct {
 	// object is the Pod that this is; nil for a replica of a Deployment, of which nobody
 	// looks at the Pod.
 	object *corev1.Pod
+	// server is the URL of what the pod takes for the API server; empty for itself.
+	server string
 }
 
 // startPod runs a pod template of namespace, with extra arguments at the end.
 func (c *Cluster) startPod(ctx context.Context, namespace, name string, spec corev1.PodSpec, extra ...string) (*Pod, error) {
-	c.pods++
+	ip := c.podIP()
 	p := &Pod{
-		IP:        fmt.Sprintf("127.%d.%d.%d", c.octet, 128+c.pods/250, 1+c.pods%250),
+		IP:        ip,
 		cluster:   c,
 		name:      fmt.Sprintf("%s-%d", name, c.pods),
 		namespace: namespace,
@@ -62,6 +65,12 @@ func (c *Cluster) startPod(ctx context.Context, namespace, name string, spec cor
 		return nil, fmt.Errorf("run pod %s/%s: %w", namespace, p.name, err)
 	}
 	return p, nil
+}
+
+// podIP is an address that no other pod has.
+func (c *Cluster) podIP() string {
+	c.pods++
+	return fmt.Sprintf("127.%d.%d.%d", c.octet, 128+c.pods/250, 1+c.pods%250)
 }
 
 func (p *Pod) start(ctx context.Context, extra []string) error {
@@ -243,7 +252,7 @@ func (p *Pod) serviceAccountKubeconfig(ctx context.Context) (string, error) {
 	path := filepath.Join(p.dir, "kubeconfig")
 	config := rest.AnonymousClientConfig(p.cluster.Config)
 	if err := clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"local": {Server: config.Host, CertificateAuthorityData: config.CAData}},
+		Clusters:       map[string]*clientcmdapi.Cluster{"local": {Server: cmp.Or(p.server, config.Host), CertificateAuthorityData: config.CAData}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"pod": {Token: token.Status.Token}},
 		Contexts:       map[string]*clientcmdapi.Context{"local": {Cluster: "local", AuthInfo: "pod", Namespace: p.namespace}},
 		CurrentContext: "local",

@@ -122,6 +122,22 @@ func (p *Process) Signal(signal syscall.Signal) error {
 	return nil
 }
 
+// Resident is the memory that the program has, in KiB. The launcher became the program, so
+// that the process is its own.
+func (p *Process) Resident() (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read memory of %s: %w", p.Name, err)
+	}
+	for line := range strings.Lines(string(status)) {
+		var size int
+		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &size); err == nil {
+			return size, nil
+		}
+	}
+	return 0, fmt.Errorf("read memory of %s: there is no VmRSS", p.Name)
+}
+
 // Kill ends the program as a crash would, and waits for it.
 func (p *Process) Kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // gone already is as good

@@ -39,7 +39,7 @@ func TestTutorial(t *testing.T) {
 			t.Fatal(err)
 		}
 		// seccompgate says it before the kubelet finds out.
-		checkWarnings(t, got.Warnings, `seccompgate: [startable] container "test-container": even the least demanding runtime cannot start a container under profile "profiles/violation.json", which blocks execve; allow them`)
+		checkWarnings(t, got.Warnings, `seccompgate: [startable] container "test-container": runc cannot start a container under profile "profiles/violation.json", which blocks close, execve, fstatfs, getdents64, openat and 1 more; allow them`)
 		if want := "cannot start a stopped process"; got.Reason != "StartError" || !strings.Contains(got.Message, want) {
 			t.Errorf("the kubelet says %s: %s; want StartError: %s", got.Reason, got.Message, want)
 		}

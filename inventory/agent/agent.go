@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -21,8 +22,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
 	"github.com/seccompgate/seccompgate/inventory/node"
@@ -32,9 +33,11 @@ import (
 
 const (
 	localhostProfilesPath = "/apis/seccompgate.io/v1alpha1/localhostprofiles"
-	// settle is how long the loop waits for more when something changes: who copies files
-	// changes several.
+	// settle is how long the loop waits for more when the cluster wants something else.
 	settle = 200 * time.Millisecond
+	// rest is how long nothing happens before the memory that work took is given back: an
+	// agent is idle nearly always, and there is one on every node.
+	rest = 15 * time.Second
 	// maxFailure in bytes is what the API takes of a reason.
 	maxFailure = 256
 	// maxSaid is how many problems are remembered so as not to be logged twice.
@@ -87,6 +90,12 @@ type Agent struct {
 
 	seccompRoot string
 	directory   *provision.Directory
+	// changes tells of changes below seccompRoot; nil, which never tells any, where nothing
+	// can be watched. unwatch ends it.
+	changes <-chan error
+	unwatch context.CancelFunc
+	// blind says that not everything is watched.
+	blind bool
 	// before are the files of the last pass that are not ours, by path.
 	before map[string]v1alpha1.ProfileFile
 	// failed are what could not be written in the last pass, by path.
@@ -98,7 +107,7 @@ type Agent struct {
 // wanted is what the agent keeps of a LocalhostProfile.
 type wanted struct {
 	provision.Profile
-	uid      string
+	uid      types.UID
 	selector map[string]string
 }
 
@@ -116,6 +125,7 @@ func New(o Options) (*Agent, error) {
 		options:   o,
 		host:      host,
 		reader:    node.NewReader(host, node.Options{NodeName: o.NodeName, GOARCH: o.GOARCH}),
+		unwatch:   func() {},
 		publisher: NewPublisher(o.Client, o.NodeName, m.writes.Inc, m.failures.Inc, o.Log),
 		recorder:  newRecorder(o.Client, o.NodeName, o.Log),
 		metrics:   m,
@@ -228,7 +238,7 @@ func (a *Agent) want(l *v1alpha1.LocalhostProfile) *wanted {
 	if err != nil {
 		a.log.Error(err, "A profile cannot be written; its files stay as they are", "profile", l.Name)
 	}
-	return &wanted{Profile: p, uid: string(l.UID), selector: l.Spec.NodeSelector}
+	return &wanted{Profile: p, uid: l.UID, selector: l.Spec.NodeSelector}
 }
 
 // sweep asks which paths the pods of the node name, some time after files have become
@@ -270,63 +280,81 @@ func (a *Agent) sweep(ctx context.Context) {
 
 // loop works on the node's files until the context ends.
 func (a *Agent) loop(ctx context.Context) {
+	defer func() { a.unwatch() }()
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
-	var rehashed time.Time
 	var retry backoff
-	var again time.Time
+	var read, again time.Time // when all was read last, and when to try what failed
+	var busy time.Time        // when there was something to do last; zero after a rest
 	for due := true; ctx.Err() == nil; {
 		a.pulse.beat()
-		if time.Since(rehashed) >= a.options.Rehash {
-			rehashed = time.Now()
-			a.settings()
+		if time.Since(read) >= a.options.Rehash {
+			read, due = time.Now(), true
+			a.settings(ctx)
 			a.publisher.Check()
-			due = true
 		}
-		due = due || len(a.failed) > 0 && time.Now().After(again)
-		if due {
+		// What is not watched is noticed by looking.
+		if due || a.blind || len(a.failed) > 0 && time.Now().After(again) {
 			a.pass()
-			if len(a.failed) > 0 {
-				again = time.Now().Add(retry.next(nil))
-			} else {
+			busy, again = time.Now(), time.Now().Add(retry.next(nil))
+			if len(a.failed) == 0 {
 				retry.reset()
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-			due = true
-			continue
-		case <-a.dirty:
+		if !busy.IsZero() && time.Since(busy) > rest {
+			busy = time.Time{}
+			debug.FreeOSMemory()
 		}
 		due = true
-		sleep(ctx, settle)
+		select {
+		case <-ctx.Done():
+		case <-ticks.C:
+			due = false
+		case <-a.dirty:
+			sleep(ctx, settle)
+		case err, open := <-a.changes:
+			a.watched(err, open)
+		}
 	}
+}
+
+// watched takes what the watch says: that it cannot see all, or no more.
+func (a *Agent) watched(err error, open bool) {
+	if !open {
+		a.changes, a.blind = nil, true
+		return
+	}
+	if err != nil && !a.blind {
+		a.log.Info("Not all of the profiles can be watched; they are read every few seconds", "error", err.Error())
+	}
+	a.blind = err != nil
 }
 
 // settings reads everything but the profiles: first of all, where those are.
-func (a *Agent) settings() {
+func (a *Agent) settings(ctx context.Context) {
 	root, problems := a.reader.Settings()
 	a.say(problems)
-	if root != a.seccompRoot || a.directory == nil {
-		a.open(root)
+	if root != a.seccompRoot {
+		a.open(ctx, root)
 	}
 }
 
-// open opens the kubelet's seccomp directory.
-func (a *Agent) open(root string) {
+// open begins to keep the kubelet's seccomp directory.
+func (a *Agent) open(ctx context.Context, root string) {
+	a.unwatch()
 	if a.directory != nil {
 		_ = a.directory.Close() // nothing was written
-		a.directory = nil
 	}
-	a.seccompRoot = root
+	a.seccompRoot, a.directory, a.changes, a.blind = "", nil, nil, true
 	directory, err := provision.Open(a.options.Root, root)
 	if err != nil {
-		a.log.Error(err, "The directory of profiles cannot be opened", "directory", root)
+		a.log.Error(err, "Profiles cannot be written", "directory", root)
 		return
 	}
-	a.directory = directory
+	a.seccompRoot, a.directory = root, directory
+	ctx, a.unwatch = context.WithCancel(ctx)
+	a.changes, err = node.Watch(ctx, a.options.Root, strings.TrimPrefix(root, "/"))
+	a.watched(err, true)
 	a.log.Info("Profiles are kept", "directory", root)
 }
 
@@ -423,18 +451,18 @@ func (a *Agent) notWritten(c provision.Change) {
 }
 
 // about is the LocalhostProfile that a file of ours belongs to; the Node, if there is none.
-func (a *Agent) about(path string) corev1.ObjectReference {
+func (a *Agent) about(path string) subject {
 	name, _ := seccomp.Generation(path)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if w := a.profiles[name]; w != nil {
-		return reference("LocalhostProfile", name, w.uid)
+		return subject{APIVersion: v1alpha1.GroupVersion.String(), Kind: "LocalhostProfile", Name: name, UID: w.uid}
 	}
 	return a.aboutNode()
 }
 
-func (a *Agent) aboutNode() corev1.ObjectReference {
-	ref := corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: a.options.NodeName}
+func (a *Agent) aboutNode() subject {
+	ref := subject{APIVersion: "v1", Kind: "Node", Name: a.options.NodeName}
 	if a.node != nil {
 		ref.UID = a.node.UID
 	}

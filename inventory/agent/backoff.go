@@ -14,7 +14,7 @@ import (
 // wait is by chance, so that they do not come back together.
 const (
 	firstWait = time.Second
-	lastWait  = time.Minute
+	lastWait  = 30 * time.Second
 )
 
 // backoff is how long to wait after one failure in a row more; the zero backoff is ready

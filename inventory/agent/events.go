@@ -4,13 +4,14 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -25,31 +26,54 @@ const (
 	maxNote = 1024
 )
 
+// event is an Event of events.k8s.io. The types of k8s.io/api would bring the code of every
+// core kind along, which takes memory on every node.
+type event struct {
+	metav1.TypeMeta     `json:",inline"`
+	metav1.ObjectMeta   `json:"metadata"`
+	EventTime           metav1.MicroTime `json:"eventTime"`
+	ReportingController string           `json:"reportingController"`
+	ReportingInstance   string           `json:"reportingInstance"`
+	Type                string           `json:"type"`
+	Regarding           subject          `json:"regarding"`
+	Reason              string           `json:"reason"`
+	Action              string           `json:"action"`
+	Note                string           `json:"note"`
+}
+
+// subject is the object that an event is about.
+type subject struct {
+	APIVersion string    `json:"apiVersion"`
+	Kind       string    `json:"kind"`
+	Name       string    `json:"name"`
+	UID        types.UID `json:"uid,omitempty"`
+}
+
 // recorder sends events; what cannot be sent is dropped.
 type recorder struct {
 	client   *Client
 	nodeName string
-	queue    chan *eventsv1.Event
+	queue    chan *event
 	log      logr.Logger
 }
 
 func newRecorder(client *Client, nodeName string, log logr.Logger) *recorder {
-	return &recorder{client: client, nodeName: nodeName, queue: make(chan *eventsv1.Event, eventQueue), log: log}
+	return &recorder{client: client, nodeName: nodeName, queue: make(chan *event, eventQueue), log: log}
 }
 
 // warn notes an event about an object of the cluster. It never waits.
-func (r *recorder) warn(about corev1.ObjectReference, reason, action, note string) {
+func (r *recorder) warn(about subject, reason, action, note string) {
 	if len(note) > maxNote {
 		note = note[:maxNote-3] + "..."
 	}
-	e := &eventsv1.Event{
+	e := &event{
 		TypeMeta: metav1.TypeMeta{APIVersion: "events.k8s.io/v1", Kind: "Event"},
 		// Events about objects without a namespace are in this one.
 		ObjectMeta:          metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, GenerateName: "seccomp-agent-"},
 		EventTime:           metav1.NowMicro(),
 		ReportingController: "seccompgate.io/agent",
 		ReportingInstance:   r.nodeName,
-		Type:                corev1.EventTypeWarning,
+		Type:                "Warning",
 		Regarding:           about,
 		Reason:              reason,
 		Action:              action,
@@ -62,7 +86,8 @@ func (r *recorder) warn(about corev1.ObjectReference, reason, action, note strin
 	}
 }
 
-// run sends events until the context ends, each once.
+// run sends events until the context ends. One that the API server refuses is dropped, and
+// one that does not reach it is sent again.
 func (r *recorder) run(ctx context.Context) {
 	tokens, last := float64(eventBurst), time.Now()
 	for {
@@ -76,9 +101,23 @@ func (r *recorder) run(ctx context.Context) {
 				return
 			}
 			tokens--
-			if err := r.client.do(ctx, request{method: http.MethodPost, path: eventsPath, body: e}, nil); err != nil {
-				r.log.Error(err, "An event was not sent", "reason", e.Reason, "note", e.Note)
-			}
+			r.send(ctx, e)
 		}
+	}
+}
+
+func (r *recorder) send(ctx context.Context, e *event) {
+	var wait backoff
+	for ctx.Err() == nil {
+		err := r.client.do(ctx, request{method: http.MethodPost, path: eventsPath, body: e}, nil)
+		var refused apierrors.APIStatus
+		switch {
+		case err == nil:
+			return
+		case errors.As(err, &refused):
+			r.log.Error(err, "The API server refuses an event", "reason", e.Reason, "note", e.Note)
+			return
+		}
+		sleep(ctx, wait.next(err))
 	}
 }

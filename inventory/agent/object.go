@@ -3,7 +3,6 @@
 package agent
 
 import (
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -13,11 +12,6 @@ import (
 // ownedBy refers to the Node that a SeccompNode goes with.
 func ownedBy(name, uid string) *metav1.OwnerReference {
 	return &metav1.OwnerReference{APIVersion: "v1", Kind: "Node", Name: name, UID: types.UID(uid)}
-}
-
-// reference names an object of ours.
-func reference(kind, name, uid string) corev1.ObjectReference {
-	return corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Name: name, UID: types.UID(uid)}
 }
 
 func typeMeta(kind string) metav1.TypeMeta {

@@ -38,7 +38,7 @@ func (runtimes) Collect(host *Host, facts *v1alpha1.NodeFacts) error {
 	if err != nil {
 		return fmt.Errorf("look for a running container runtime: %w", err)
 	}
-	var found []v1alpha1.Runtime
+	var found []handler
 	switch daemon.name {
 	case containerd:
 		found, err = daemon.containerd(host)
@@ -52,23 +52,28 @@ func (runtimes) Collect(host *Host, facts *v1alpha1.NodeFacts) error {
 		facts.Runtimes = []v1alpha1.Runtime{{Name: daemon.name, Version: daemon.version(host)}}
 		return err
 	}
-	version := daemon.version(host)
-	versions := make(map[string]string) // of low-level runtimes
-	for i := range found {
-		r := &found[i]
-		r.Name, r.Version = daemon.name, version
-		if _, known := versions[r.LowLevelVersion]; !known {
-			versions[r.LowLevelVersion] = programVersion(host, r.LowLevelVersion)
-		}
-		r.LowLevelVersion = versions[r.LowLevelVersion]
-	}
 	if len(found) > maxRuntimes {
 		err = fmt.Errorf("%d runtimes are configured; only %d are listed", len(found), maxRuntimes)
 		found = found[:maxRuntimes]
 	}
-	facts.Runtimes = found
+	version := daemon.version(host)
+	versions := make(map[string]string) // of programs
+	for _, h := range found {
+		r := v1alpha1.Runtime{Handler: h.name, Name: daemon.name, Version: version}
+		if h.program != "" {
+			if _, known := versions[h.program]; !known {
+				versions[h.program] = programVersion(host, h.program)
+			}
+			r.LowLevel, r.LowLevelVersion = path.Base(h.program), versions[h.program]
+		}
+		facts.Runtimes = append(facts.Runtimes, r)
+	}
 	return err
 }
+
+// handler is what a RuntimeClass may name, and the program that starts its containers:
+// a path, or a name to be searched for; empty if it is not known.
+type handler struct{ name, program string }
 
 // The container runtimes that are known.
 const (
@@ -124,9 +129,8 @@ func findRuntime(host *Host) (runtimeDaemon, error) {
 	return runtimeDaemon{}, nil
 }
 
-// containerd reads its configuration, of version 1 to 3. In LowLevelVersion of what it
-// returns stands the program.
-func (d runtimeDaemon) containerd(host *Host) ([]v1alpha1.Runtime, error) {
+// containerd reads its configuration, of version 1 to 3.
+func (d runtimeDaemon) containerd(host *Host) ([]handler, error) {
 	merged := make(map[string]any)
 	err := readContainerd(host, strings.TrimPrefix(cmp.Or(d.config, containerdConfig), "/"), merged, make(map[string]bool))
 	// Without a file all is as it is built in.
@@ -140,16 +144,16 @@ func (d runtimeDaemon) containerd(host *Host) ([]v1alpha1.Runtime, error) {
 			break
 		}
 	}
-	lowLevels := map[string]string{"runc": "runc"} // always there
-	for handler, settings := range tableAt(cri, "runtimes") {
-		lowLevels[handler] = containerdLowLevel(textAt(settings, "runtime_type"), textAt(settings, "options", "BinaryName"))
+	programs := map[string]string{"runc": "runc"} // always there
+	for name, settings := range tableAt(cri, "runtimes") {
+		programs[name] = containerdProgram(textAt(settings, "runtime_type"), textAt(settings, "options", "BinaryName"))
 	}
-	return byHandler(lowLevels, cmp.Or(textAt(cri, "default_runtime_name"), "runc")), nil
+	return byName(programs, cmp.Or(textAt(cri, "default_runtime_name"), "runc")), nil
 }
 
-// containerdLowLevel is the program of a runtime. The shim for runc takes others that have
-// its command line.
-func containerdLowLevel(shim, binary string) string {
+// containerdProgram is what a runtime of this type runs. The shim for runc takes others
+// that have its command line.
+func containerdProgram(shim, binary string) string {
 	elements := strings.Split(shim, ".") // io.containerd.runc.v2
 	switch {
 	case shim == "", len(elements) == 4 && elements[2] == "runc":
@@ -195,7 +199,7 @@ func readContainerd(host *Host, file string, merged map[string]any, seen map[str
 }
 
 // crio reads its configuration and the drop-ins that outrank it.
-func (d runtimeDaemon) crio(host *Host) ([]v1alpha1.Runtime, error) {
+func (d runtimeDaemon) crio(host *Host) ([]handler, error) {
 	files, err := host.glob(crioDropIns + "/*")
 	if err != nil {
 		return nil, fmt.Errorf("read configuration of CRI-O: %w", err)
@@ -212,30 +216,21 @@ func (d runtimeDaemon) crio(host *Host) ([]v1alpha1.Runtime, error) {
 		merge(merged, config)
 	}
 	settings := at(merged, "crio", "runtime")
-	lowLevels := make(map[string]string)
-	for handler, runtime := range tableAt(settings, "runtimes") {
-		lowLevels[handler] = cmp.Or(textAt(runtime, "runtime_path"), handler)
+	programs := make(map[string]string)
+	for name, runtime := range tableAt(settings, "runtimes") {
+		programs[name] = cmp.Or(textAt(runtime, "runtime_path"), name)
 	}
 	// The built-in default is another one in later versions: without a word it is unknown.
-	return byHandler(lowLevels, textAt(settings, "default_runtime")), nil
+	return byName(programs, textAt(settings, "default_runtime")), nil
 }
 
-// byHandler lists the runtimes, the default one first. In LowLevelVersion stands the
-// program.
-func byHandler(lowLevels map[string]string, standard string) []v1alpha1.Runtime {
-	list := []v1alpha1.Runtime{runtimeOf("", cmp.Or(lowLevels[standard], standard))}
-	for _, handler := range slices.Sorted(maps.Keys(lowLevels)) {
-		list = append(list, runtimeOf(handler, lowLevels[handler]))
+// byName lists the handlers, first the one without a name, which is the default.
+func byName(programs map[string]string, standard string) []handler {
+	list := []handler{{program: cmp.Or(programs[standard], standard)}}
+	for _, name := range slices.Sorted(maps.Keys(programs)) {
+		list = append(list, handler{name, programs[name]})
 	}
 	return list
-}
-
-func runtimeOf(handler, program string) v1alpha1.Runtime {
-	r := v1alpha1.Runtime{Handler: handler, LowLevelVersion: program}
-	if program != "" {
-		r.LowLevel = path.Base(program)
-	}
-	return r
 }
 
 func readTOML(host *Host, file string) (map[string]any, error) {
