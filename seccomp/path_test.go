@@ -138,3 +138,24 @@ func TestPaths(t *testing.T) {
 		t.Errorf("PlainPath = %s, want %s", got, want)
 	}
 }
+
+func TestGeneration(t *testing.T) {
+	for _, tc := range []struct{ path, name, digits string }{
+		{"seccompgate/app.json", "app", ""},
+		{"seccompgate/app.ca3d163bab05.json", "app", "ca3d163bab05"},
+		{"seccompgate/team.app.ca3d163bab05.json", "team.app", "ca3d163bab05"},
+		{"seccompgate/ca3d163bab05.json", "ca3d163bab05", ""},
+		{"seccompgate/.ca3d163bab05.json", ".ca3d163bab05", ""},
+		{"seccompgate/app.ca3d163bab0.json", "app.ca3d163bab0", ""},
+		{"seccompgate/app.CA3D163BAB05.json", "app.CA3D163BAB05", ""},
+		{"seccompgate/a/b.json", "a/b", ""},
+		{"seccompgate/.json", "", ""},
+		{"seccompgate/app", "", ""},
+		{"app.json", "", ""},
+		{"", "", ""},
+	} {
+		if name, digits := Generation(tc.path); name != tc.name || digits != tc.digits {
+			t.Errorf("Generation(%q) = %q, %q, want %q, %q", tc.path, name, digits, tc.name, tc.digits)
+		}
+	}
+}

@@ -40,7 +40,7 @@ const (
 	Repaired Outcome = "Repaired"
 	// Removed is a file that is not wanted and that nobody names.
 	Removed Outcome = "Removed"
-	// Kept is a file that is not wanted and that somebody names.
+	// Kept is a file that is not wanted and that somebody names; every Apply tells it.
 	Kept Outcome = "Kept"
 	// Failed is what could not be done; the next Apply tries again.
 	Failed Outcome = "Failed"
@@ -90,9 +90,11 @@ func (d *Directory) Close() error { return d.host.Close() }
 // what it did, in order of paths. Each has an immutable file that is named by the digest
 // and a plain one with the same content. Files of other profiles and of older content
 // are removed, except those of which keep says that they must stay: keep is asked with
-// the path as pods name it.
+// the path as pods name it, and knows who does or soon may, such as injection while
+// status.served is an older content.
 //
-// Every file is read and compared, so that a second Apply in a row writes nothing.
+// Every file is read and compared, so that a second Apply in a row writes nothing. When
+// the directory cannot be used at all, that is the one failed Change.
 func (d *Directory) Apply(want []Profile, keep func(path string) bool) []Change {
 	w := newWriter(d.known)
 	defer w.close()

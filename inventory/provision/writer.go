@@ -3,20 +3,17 @@
 package provision
 
 import (
-	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
-	"github.com/seccompgate/seccompgate/inventory/node"
 	"github.com/seccompgate/seccompgate/seccomp"
 )
 
@@ -25,10 +22,6 @@ const (
 	maxEntries = 20_000
 	// tries bounds what is done again because somebody else is busy in the directory.
 	tries = 3
-
-	// The hidden names: a file in the making, and what was in the way.
-	partSuffix  = ".part"
-	asideSuffix = ".aside"
 )
 
 // writer is the directory, open for one Apply.
@@ -90,17 +83,6 @@ func isOurs(file string) bool {
 	return seccomp.ParseName(name) == nil
 }
 
-// isPart says whether a file has a name that hidden gives to a file in the making.
-func isPart(file string) bool {
-	stem, hidden := strings.CutPrefix(file, ".")
-	stem, part := strings.CutSuffix(stem, partSuffix)
-	dot := strings.LastIndexByte(stem, '.')
-	return hidden && part && dot > 0 && len(stem)-dot-1 == len(rand.Text()) && isOurs(stem[:dot])
-}
-
-// hidden is a name that nobody else has and that the inventory leaves out.
-func hidden(file, suffix string) string { return "." + file + "." + rand.Text() + suffix }
-
 // clean removes what a writer left behind that was killed.
 func (w *writer) clean() {
 	for _, part := range w.parts {
@@ -117,6 +99,11 @@ func (w *writer) profile(p Profile) {
 		return
 	}
 	if len(p.Content) == 0 {
+		w.held[p.Name] = true
+		return
+	}
+	if p.Digest != seccomp.Digest(p.Content) {
+		w.note(path.Base(seccomp.PlainPath(p.Name)), Failed, "", p.Digest, errors.New("digest is not that of the content"))
 		w.held[p.Name] = true
 		return
 	}
@@ -170,23 +157,25 @@ func (w *writer) settle() {
 		return
 	}
 	err := w.directory.Sync()
-	if err == nil {
-		err = w.stillThere()
-	}
-	if err == nil {
+	if err != nil {
+		err = failure("flush", "", err)
+	} else if err = w.stillThere(); err == nil {
 		return
 	}
 	for i := range w.changes {
 		if c := &w.changes[i]; done(*c) {
-			c.Outcome, c.Err = Failed, failure("flush", "", err)
+			c.Outcome, c.Err = Failed, err
 		}
 	}
 }
 
 // sweep removes the files that nobody wants.
 func (w *writer) sweep(keep func(path string) bool) {
+	files := slices.Sorted(maps.Keys(w.before)) // also what is gone
+	files = append(files, w.present...)
+	slices.Sort(files)
 	removed := false
-	for _, file := range w.present {
+	for _, file := range slices.Compact(files) {
 		name, digits := seccomp.Generation(pathOf(file))
 		switch {
 		case w.wanted[file]:
@@ -194,7 +183,7 @@ func (w *writer) sweep(keep func(path string) bool) {
 			w.carry(file)
 		case keep(pathOf(file)):
 			w.carry(file)
-			w.kept(file, digits)
+			w.kept(file, name, digits)
 		default:
 			removed = w.drop(file) || removed
 		}
@@ -207,81 +196,31 @@ func (w *writer) sweep(keep func(path string) bool) {
 	}
 }
 
-// kept says of a file that stays whether it still is what its name says. The plain
-// path's says nothing.
-func (w *writer) kept(file, digits string) {
-	found := ""
-	data, _, err := w.read(file)
-	if err == nil {
-		found = seccomp.Digest(data)
-	}
-	if digits == "" || pathOf(file) == seccomp.DigestPath(strings.TrimSuffix(file, "."+digits+".json"), found) {
+// kept says of a file that stays whether it still is what it was; the plain path of a
+// profile does not tell.
+func (w *writer) kept(file, name, digits string) {
+	found := w.found(file)
+	switch {
+	case digits != "" && pathOf(file) == seccomp.DigestPath(name, found),
+		digits == "" && strings.HasPrefix(found, "sha256:"):
 		w.note(file, Kept, found, "", nil)
-		return
+	default:
+		w.note(file, Failed, found, "", fmt.Errorf("%s is not what was written (found %s), and no LocalhostProfile has that content any more; delete the pods that name it",
+			pathOf(file), found))
 	}
-	w.note(file, Failed, found, "", fmt.Errorf("%s does not hold what its name says, and no LocalhostProfile has that content any more; delete the pods that name it", pathOf(file)))
 }
 
-// drop removes a file that nobody wants. A directory is none.
+// drop removes a file that nobody wants. A directory is somebody else's.
 func (w *writer) drop(file string) bool {
 	info, err := w.root.Lstat(file)
 	if err == nil && info.IsDir() || errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
-	found := ""
-	if data, _, err := w.read(file); err == nil {
-		found = seccomp.Digest(data)
-	}
+	found := w.found(file)
 	if err := w.remove(file); err != nil {
 		w.note(file, Failed, found, "", failure("remove", file, err))
 		return false
 	}
 	w.note(file, Removed, found, "", nil)
 	return true
-}
-
-// nothing is what is found where no file is.
-const nothing = "nothing"
-
-// look returns what is wrong with a file that is to have the content, empty if nothing is.
-func (w *writer) look(file string, content []byte) string {
-	data, info, err := w.read(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nothing
-	case err != nil:
-		return err.Error()
-	case !bytes.Equal(data, content):
-		return seccomp.Digest(data)
-	default:
-		return access(info, fileMode)
-	}
-}
-
-// read reads a regular file. What is no profile is an error that says what it is.
-func (w *writer) read(file string) ([]byte, fs.FileInfo, error) {
-	// Before it is opened: to open a device may do something.
-	info, err := w.root.Lstat(file)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, errors.New(kind(info))
-	}
-	f, err := node.OpenNoFollow(w.root, file, syscall.O_NONBLOCK)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close() //nolint:errcheck // nothing was written
-	if info, err = f.Stat(); err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, errors.New(kind(info))
-	}
-	data, err := io.ReadAll(io.LimitReader(f, seccomp.MaxProfileSize+1))
-	if err == nil && len(data) > seccomp.MaxProfileSize {
-		err = fmt.Errorf("a file of %d bytes", max(info.Size(), int64(len(data))))
-	}
-	return data, info, err
 }
