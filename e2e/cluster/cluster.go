@@ -4,11 +4,12 @@
 // addresses, with seccompgate installed from the manifests that are shipped.
 //
 // etcd, kube-apiserver and kube-controller-manager are real, so that Deployments
-// make pods, ServiceAccounts exist and RBAC decides. There is no node: Node and
-// SeccompNode objects are made by hand, and no pod ever starts. What a node does
-// for our own pods is done here: a container of a shipped pod template is run as a
-// local process with that template's arguments, environment, volumes and service
-// account (pod.go), and its Service is a TCP forwarder on the ClusterIP (proxy.go).
+// make pods, ServiceAccounts exist and RBAC decides. A cluster has a real node (node.go),
+// or none, as most tests need none and are faster so: then Node and SeccompNode objects
+// are made by hand, and no pod ever starts. What a node does for our own pods is done here:
+// a container of a shipped pod template is run as a local process with that template's
+// arguments, environment, volumes and service account (pod.go), and its Service is a TCP
+// forwarder on the ClusterIP (proxy.go).
 // That needs no network set-up, as the cluster's Service addresses are loopback
 // addresses themselves: all of 127.0.0.0/8 is there on every Linux machine.
 package cluster
@@ -19,10 +20,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,6 +33,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
 // Options say what kind of cluster to start.
@@ -40,7 +43,8 @@ type Options struct {
 	// the kubeconfig. It must not exist or be empty. Stop removes it.
 	Dir string
 	// Detached lets the cluster outlive this process: see Cluster.StopScript.
-	// Otherwise the kernel ends it with us.
+	// Otherwise the kernel ends it with us, as it does with pods that run as processes
+	// of this machine.
 	Detached bool
 	// Runtime is what the cluster's node runs containers with. Without one, there is no
 	// node.
@@ -74,8 +78,9 @@ type Cluster struct {
 	controllers []*Pod
 }
 
-// Start builds what is missing and starts a control plane.
+// Start builds what is missing and starts a control plane, and a node if it is to have one.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
+	log.SetLogger(zap.New(zap.WriteTo(io.Discard))) // envtest's, which complains when there is none
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
@@ -274,44 +279,25 @@ func (c *Cluster) WaitForServiceAccount(ctx context.Context, namespace, name str
 func (c *Cluster) StopScript() string { return filepath.Join(c.Dir, "stop") }
 
 func (c *Cluster) writeStopScript() error {
+	drain, machine, stop := "", "none", ""
+	if n := c.Node; n != nil {
+		machine = strconv.Itoa(n.machine.cmd.Process.Pid)
+		drain = fmt.Sprintf("%s run %s %s sh -c 'kill -KILL -1'", quote(c.machineScript()), n.Name, n.pid)
+		stop = fmt.Sprintf("%s stop %s %s", quote(c.machineScript()), n.Name, machine)
+	}
 	script := fmt.Sprintf(`#!/bin/sh
 # Ends the programs that run in this directory, and removes it.
-pids=$(tac %[1]s)
-for pid in $pids; do
+%[3]s
+for pid in $(tac %[1]s); do
+	[ "$pid" != %[4]s ] || continue
 	kill "$pid" 2>/dev/null
 	while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 done
+%[5]s
 rm -rf %[2]s
-`, quote(c.pidFile()), quote(c.Dir))
+`, quote(c.pidFile()), quote(c.Dir), drain, machine, stop)
 	if err := os.WriteFile(c.StopScript(), []byte(script), 0o755); err != nil {
 		return fmt.Errorf("write stop script: %w", err)
-	}
-	return nil
-}
-
-// Detach leaves a detached cluster to itself. What this process does for it, forwarding,
-// is done by runs of program from now on: its first argument is "forward", and the others
-// are those of RunForwarder.
-func (c *Cluster) Detach(ctx context.Context, program string) error {
-	for _, s := range c.services {
-		for _, f := range s.forwarders {
-			if err := f.Close(); err != nil {
-				return fmt.Errorf("detach cluster: %w", err)
-			}
-			if _, err := c.start("forward", program, nil, append([]string{"forward", f.address}, *f.backends.Load()...)); err != nil {
-				return fmt.Errorf("detach cluster: %w", err)
-			}
-			err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
-				conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.address)
-				if err != nil {
-					return false, nil // it does not listen yet
-				}
-				return true, conn.Close()
-			})
-			if err != nil {
-				return fmt.Errorf("detach cluster: wait for the forwarder on %s: %w", f.address, err)
-			}
-		}
 	}
 	return nil
 }

@@ -9,7 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/seccompgate/seccompgate/e2e/cluster"
@@ -54,7 +56,7 @@ func runOn(ctx context.Context, m *testing.M, r *cluster.Runtime) (code int) {
 		return fail(err)
 	}
 	defer func() {
-		if err := shared.Stop(); err != nil {
+		if err := errors.Join(shared.Stop(), leftovers(shared.Node.Name)); err != nil {
 			code = fail(errors.Join(errors.New("the cluster did not end well"), err))
 		}
 	}()
@@ -62,4 +64,17 @@ func runOn(ctx context.Context, m *testing.M, r *cluster.Runtime) (code int) {
 		return fail(err)
 	}
 	return m.Run()
+}
+
+// leftovers finds what a node has left behind on this machine.
+func leftovers(name string) error {
+	if _, err := net.InterfaceByName(name); err == nil {
+		return fmt.Errorf("link %s is left", name)
+	}
+	for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {
+		if found, err := filepath.Glob(pattern); err != nil || len(found) > 0 {
+			return errors.Join(fmt.Errorf("cgroups are left: %q", found), err)
+		}
+	}
+	return nil
 }
