@@ -35,7 +35,7 @@ func experiments(ctx context.Context, keep bool) (kept *cluster.Cluster, err err
 	var t *tutorial.Tutorial
 	err = step("copy examples/tutorial/profiles to the node; its agent reports", func() (err error) {
 		t, err = tutorial.Prepare(ctx, c)
-		return nil, err
+		return err
 	})
 	if err != nil {
 		return nil, err
