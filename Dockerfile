@@ -16,6 +16,7 @@ COPY cmd cmd
 COPY controller controller
 COPY inventory inventory
 COPY policies policies
+COPY recording recording
 COPY seccomp seccomp
 COPY webhook webhook
 ARG PROGRAM=seccomp-webhook

@@ -20,10 +20,12 @@ import (
 
 // Binaries are the programs that a cluster runs.
 type Binaries struct {
-	// Kubernetes is the directory of etcd, kube-apiserver, kube-controller-manager and kubectl.
+	// Kubernetes is the directory of etcd and of Kubernetes' programs.
 	Kubernetes string
 	// Product is the directory of seccompgate's own programs.
 	Product string
+	// Tools is the directory of what only tests need.
+	Tools string
 }
 
 // kubernetesPackages are built from the module that go.mod names. etcd's main
@@ -33,6 +35,8 @@ func kubernetesPackages() map[string]string {
 		"etcd":                    "go.etcd.io/etcd/server/v3",
 		"kube-apiserver":          "k8s.io/kubernetes/cmd/kube-apiserver",
 		"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+		"kube-scheduler":          "k8s.io/kubernetes/cmd/kube-scheduler",
+		"kubelet":                 "k8s.io/kubernetes/cmd/kubelet",
 		"kubectl":                 "k8s.io/kubernetes/cmd/kubectl",
 	}
 }
@@ -69,22 +73,31 @@ func Build(ctx context.Context, progress io.Writer) (Binaries, error) {
 		return Binaries{}, fmt.Errorf("build kubernetes: %w", err)
 	}
 	product := filepath.Join(root, ".cache", "bin")
-	if err := goBuild(ctx, root, "-trimpath", "-o", product+string(filepath.Separator), "./cmd/..."); err != nil {
+	if err := goBuild(ctx, root, "-trimpath", "-buildvcs=false", "-o", product+string(filepath.Separator), "./cmd/..."); err != nil {
 		return Binaries{}, fmt.Errorf("build seccompgate: %w", err)
 	}
-	return Binaries{Kubernetes: kubernetes, Product: product}, nil
+	tools := filepath.Join(root, ".cache", "tools")
+	if err := goBuild(ctx, filepath.Join(root, "e2e", "audit"), "-trimpath", "-o", tools+string(filepath.Separator), "."); err != nil {
+		return Binaries{}, fmt.Errorf("build audit: %w", err)
+	}
+	return Binaries{Kubernetes: kubernetes, Product: product, Tools: tools}, nil
 }
 
 func buildKubernetes(ctx context.Context, root string, progress io.Writer) (string, error) {
 	module := filepath.Join(root, "e2e")
-	return once(ctx, module, filepath.Join(root, ".cache", "kubernetes"), []string{"go.mod", "go.sum"}, progress, func(dir string) error {
+	key, err := moduleKey(ctx, module)
+	if err != nil {
+		return "", err
+	}
+	return cached(root, "kubernetes", key, func(dir string) error {
 		version, err := goOutput(ctx, module, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(progress, "Building Kubernetes %s and etcd from source, once: 10 to 15 minutes on 2 cores.\n", version)
+		defer told(progress, fmt.Sprintf("Kubernetes %s and etcd, once: 10 to 15 minutes on 2 cores", version))()
 		for name, pkg := range kubernetesPackages() {
-			if err := goBuild(ctx, module, "-trimpath", "-ldflags", linkFlags(version), "-o", filepath.Join(dir, name), pkg); err != nil {
+			err := goBuild(ctx, module, "-trimpath", "-ldflags", linkFlags(version), "-o", filepath.Join(dir, name), pkg)
+			if err != nil {
 				return err
 			}
 		}
@@ -92,13 +105,17 @@ func buildKubernetes(ctx context.Context, root string, progress io.Writer) (stri
 	})
 }
 
-// once returns the directory of cache that build has filled from these files of the module,
-// now or some time before.
-func once(ctx context.Context, module, cache string, files []string, progress io.Writer, build func(dir string) error) (string, error) {
-	key, err := cacheKey(ctx, module, files)
-	if err != nil {
-		return "", err
-	}
+// told tells what is being built, and in the end how long it took.
+func told(progress io.Writer, what string) (done func()) {
+	fmt.Fprintf(progress, "Building %s.\n", what)
+	start := time.Now()
+	return func() { fmt.Fprintf(progress, "That took %s.\n", time.Since(start).Round(time.Second)) }
+}
+
+// cached returns the directory .cache/name/key, which build fills unless it is there:
+// another key, another directory.
+func cached(root, name, key string, build func(dir string) error) (string, error) {
+	cache := filepath.Join(root, ".cache", name)
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("make cache: %w", err)
 	}
@@ -114,30 +131,32 @@ func once(ctx context.Context, module, cache string, files []string, progress io
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("look into cache: %w", err)
 	}
-	start := time.Now()
 	partial := dir + ".partial"
 	if err := os.RemoveAll(partial); err != nil {
 		return "", fmt.Errorf("clear cache: %w", err)
+	}
+	if err := os.MkdirAll(partial, 0o755); err != nil {
+		return "", fmt.Errorf("make cache: %w", err)
 	}
 	if err := build(partial); err != nil {
 		return "", err
 	}
 	if err := os.Rename(partial, dir); err != nil {
-		return "", fmt.Errorf("keep binaries: %w", err)
+		return "", fmt.Errorf("keep in cache: %w", err)
 	}
-	fmt.Fprintf(progress, "Built in %s, kept in %s.\n", time.Since(start).Round(time.Second), dir)
 	return dir, nil
 }
 
-// cacheKey changes whenever the binaries could.
-func cacheKey(ctx context.Context, module string, files []string) (string, error) {
+// moduleKey changes whenever what is built from a module of others' programs could. Files are
+// those of ours that are built with them.
+func moduleKey(ctx context.Context, module string, files ...string) (string, error) {
 	goVersion, err := goOutput(ctx, module, "env", "GOVERSION", "GOOS", "GOARCH")
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
 	fmt.Fprintln(sum, goVersion, linkFlags(""))
-	for _, name := range files {
+	for _, name := range append([]string{"go.mod", "go.sum"}, files...) {
 		content, err := os.ReadFile(filepath.Join(module, name))
 		if err != nil {
 			return "", fmt.Errorf("compute cache key: %w", err)
@@ -163,14 +182,18 @@ func linkFlags(version string) string {
 
 // goBuild builds static programs: they are started from directories of their own.
 func goBuild(ctx context.Context, dir string, args ...string) error {
-	_, err := goOutput(ctx, dir, append([]string{"build"}, args...)...)
+	_, err := goCommand(ctx, dir, "0", append([]string{"build"}, args...)...)
 	return err
 }
 
 func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
+	return goCommand(ctx, dir, "0", args...)
+}
+
+func goCommand(ctx context.Context, dir, cgo string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -56,8 +56,12 @@ func (c *Cluster) addCertManager(ctx context.Context, progress io.Writer) (*Cert
 // buildCertManager returns the directory of the program and of the kinds that belong to it.
 func buildCertManager(ctx context.Context, root string, progress io.Writer) (string, error) {
 	module := filepath.Join(root, "e2e", "certmanager")
-	return once(ctx, module, filepath.Join(root, ".cache", "cert-manager"), []string{"go.mod", "go.sum", "main.go"}, progress, func(dir string) error {
-		fmt.Fprintln(progress, "Building cert-manager from source, once: some 3 minutes on 2 cores.")
+	key, err := moduleKey(ctx, module, "main.go")
+	if err != nil {
+		return "", err
+	}
+	return cached(root, "cert-manager", key, func(dir string) error {
+		defer told(progress, "cert-manager, once: some 3 minutes on 2 cores")()
 		if err := goBuild(ctx, module, "-ldflags=-s -w", "-o", filepath.Join(dir, "cert-manager"), "."); err != nil {
 			return err
 		}

@@ -4,11 +4,12 @@
 // addresses, with seccompgate installed from the manifests that are shipped.
 //
 // etcd, kube-apiserver and kube-controller-manager are real, so that Deployments
-// make pods, ServiceAccounts exist and RBAC decides. There is no node: Node and
-// SeccompNode objects are made by hand, and no pod ever starts. What a node does
-// for our own pods is done here: a container of a shipped pod template is run as a
-// local process with that template's arguments, environment, volumes and service
-// account (pod.go), and its Service is a TCP forwarder on the ClusterIP (proxy.go).
+// make pods, ServiceAccounts exist and RBAC decides. A cluster has a real node (node.go),
+// or none, as most tests need none and are faster so: then Node and SeccompNode objects
+// are made by hand, and no pod ever starts. What a node does for our own pods is done here:
+// a container of a shipped pod template is run as a local process with that template's
+// arguments, environment, volumes and service account (pod.go), and its Service is a TCP
+// forwarder on the ClusterIP (proxy.go).
 // That needs no network set-up, as the cluster's Service addresses are loopback
 // addresses themselves: all of 127.0.0.0/8 is there on every Linux machine.
 package cluster
@@ -19,10 +20,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,6 +33,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
 // Options say what kind of cluster to start.
@@ -40,8 +43,12 @@ type Options struct {
 	// the kubeconfig. It must not exist or be empty. Stop removes it.
 	Dir string
 	// Detached lets the cluster outlive this process: see Cluster.StopScript.
-	// Otherwise the kernel ends it with us.
+	// Otherwise the kernel ends it with us, as it does with pods that run as processes
+	// of this machine.
 	Detached bool
+	// Runtime is what the cluster's node runs containers with. Without one, there is no
+	// node.
+	Runtime *Runtime
 	// Progress is told what takes long.
 	Progress io.Writer
 }
@@ -55,6 +62,8 @@ type Cluster struct {
 	// Config and Client are the same for Go.
 	Config *rest.Config
 	Client *kubernetes.Clientset
+	// Node is nil in a cluster without one.
+	Node *Node
 
 	http        *http.Client
 	mapper      meta.RESTMapper
@@ -64,18 +73,26 @@ type Cluster struct {
 	pods        int // local pods so far: each has an address of its own
 	env         *envtest.Environment
 	manager     *Process
+	scheduler   *Process
 	services    []*Service
 	controllers []*Pod
 }
 
-// Start builds what is missing and starts a control plane.
+// Start builds what is missing and starts a control plane, and a node if it is to have one.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
+	log.SetLogger(zap.New(zap.WriteTo(io.Discard))) // envtest's, which complains when there is none
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
 	binaries, err := Build(ctx, o.Progress)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start cluster: %w", err), os.RemoveAll(o.Dir))
+	}
+	var images []Image
+	if o.Runtime != nil {
+		if images, err = BuildImages(ctx, binaries, o.Progress); err != nil {
+			return nil, errors.Join(fmt.Errorf("start cluster: %w", err), os.RemoveAll(o.Dir))
+		}
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start cluster: %w", err)
@@ -89,17 +106,22 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		// other's way by chance; the low octets are left to other software.
 		octet: 64 + rand.IntN(128),
 	}
-	if err := c.run(ctx); err != nil {
+	if err := c.run(ctx, o.Runtime, images); err != nil {
 		return nil, errors.Join(fmt.Errorf("start cluster: %w", err), c.Stop())
 	}
 	return c, nil
 }
 
-func (c *Cluster) run(ctx context.Context) error {
+func (c *Cluster) run(ctx context.Context, runtime *Runtime, images []Image) error {
 	// The API server would ask a proxy for the webhook's address.
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"} {
 		if err := os.Unsetenv(name); err != nil {
 			return fmt.Errorf("clear %s: %w", name, err)
+		}
+	}
+	if runtime != nil {
+		if err := c.startMachine(ctx, runtime); err != nil {
+			return err
 		}
 	}
 	if err := c.startControlPlane(); err != nil {
@@ -129,6 +151,11 @@ func (c *Cluster) run(ctx context.Context) error {
 	}()
 	if err := c.WaitForServiceAccount(ctx, "default", "default"); err != nil {
 		return fmt.Errorf("kube-controller-manager does not work: %w\n%s", err, tail(c.manager.Log))
+	}
+	if c.Node != nil {
+		if err := c.startNode(ctx, images); err != nil {
+			return err
+		}
 	}
 	return c.writeStopScript()
 }
@@ -168,14 +195,25 @@ func (c *Cluster) startControlPlane() error {
 	if err := os.MkdirAll(server.CertDir, 0o755); err != nil {
 		return fmt.Errorf("make certificate directory: %w", err)
 	}
-	server.Configure().
+	flags := server.Configure().
 		Disable("disable-admission-plugins"). // envtest's default leaves ServiceAccount out
-		Set("service-cluster-ip-range", fmt.Sprintf("127.%d.0.0/17", c.octet)).
-		// Only written into an Endpoints object; loopback is refused there. This
-		// one is for documentation (RFC 5737).
-		Set("advertise-address", "192.0.2.1").
 		Set("audit-policy-file", policy).
 		Set("audit-log-path", c.AuditLog())
+	if c.Node == nil {
+		flags.
+			Set("service-cluster-ip-range", fmt.Sprintf("127.%d.0.0/17", c.octet)).
+			// Only written into an Endpoints object; loopback is refused there. This
+			// one is for documentation (RFC 5737).
+			Set("advertise-address", "192.0.2.1")
+	} else {
+		server.Address, server.Port = c.apiAddress(), "443"
+		flags.
+			Set("service-cluster-ip-range", c.serviceRange()).
+			Set("authorization-mode", "Node", "RBAC").
+			Set("enable-admission-plugins", "NodeRestriction").
+			Set("kubelet-preferred-address-types", "InternalIP").
+			Set("enable-aggregator-routing", "true")
+	}
 	if c.Config, err = c.env.Start(); err != nil {
 		return fmt.Errorf("start etcd and kube-apiserver: %w\n%s", err, tail(apiserverLog.Name()))
 	}
@@ -204,6 +242,10 @@ func (c *Cluster) AuditLog() string { return filepath.Join(c.Dir, "log", "audit.
 
 func (c *Cluster) startControllerManager() error {
 	certs := c.env.ControlPlane.GetAPIServer().CertDir
+	controllers := "*,-node-ipam-controller"
+	if c.Node == nil { // nothing that judges nodes or removes pods: ours have no kubelet
+		controllers += ",-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller"
+	}
 	var err error
 	c.manager, err = c.start("kube-controller-manager", filepath.Join(c.binaries.Kubernetes, "kube-controller-manager"), nil, []string{
 		"--kubeconfig=" + c.Kubeconfig,
@@ -212,8 +254,7 @@ func (c *Cluster) startControllerManager() error {
 		"--use-service-account-credentials",
 		"--service-account-private-key-file=" + filepath.Join(certs, "sa-signer.key"),
 		"--root-ca-file=" + filepath.Join(certs, "apiserver.crt"),
-		// Nothing that judges nodes or removes pods: our nodes have no kubelet.
-		"--controllers=*,-node-lifecycle-controller,-node-ipam-controller,-taint-eviction-controller,-pod-garbage-collector-controller",
+		"--controllers=" + controllers,
 	})
 	return err
 }
@@ -238,44 +279,25 @@ func (c *Cluster) WaitForServiceAccount(ctx context.Context, namespace, name str
 func (c *Cluster) StopScript() string { return filepath.Join(c.Dir, "stop") }
 
 func (c *Cluster) writeStopScript() error {
+	drain, machine, stop := "", "none", ""
+	if n := c.Node; n != nil {
+		machine = strconv.Itoa(n.machine.cmd.Process.Pid)
+		drain = fmt.Sprintf("%s run %s %s sh -c 'kill -KILL -1'", quote(c.machineScript()), n.Name, n.pid)
+		stop = fmt.Sprintf("%s stop %s %s", quote(c.machineScript()), n.Name, machine)
+	}
 	script := fmt.Sprintf(`#!/bin/sh
 # Ends the programs that run in this directory, and removes it.
-pids=$(tac %[1]s)
-for pid in $pids; do
+%[3]s
+for pid in $(tac %[1]s); do
+	[ "$pid" != %[4]s ] || continue
 	kill "$pid" 2>/dev/null
 	while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 done
+%[5]s
 rm -rf %[2]s
-`, quote(c.pidFile()), quote(c.Dir))
+`, quote(c.pidFile()), quote(c.Dir), drain, machine, stop)
 	if err := os.WriteFile(c.StopScript(), []byte(script), 0o755); err != nil {
 		return fmt.Errorf("write stop script: %w", err)
-	}
-	return nil
-}
-
-// Detach leaves a detached cluster to itself. What this process does for it, forwarding,
-// is done by runs of program from now on: its first argument is "forward", and the others
-// are those of RunForwarder.
-func (c *Cluster) Detach(ctx context.Context, program string) error {
-	for _, s := range c.services {
-		for _, f := range s.forwarders {
-			if err := f.Close(); err != nil {
-				return fmt.Errorf("detach cluster: %w", err)
-			}
-			if _, err := c.start("forward", program, nil, append([]string{"forward", f.address}, *f.backends.Load()...)); err != nil {
-				return fmt.Errorf("detach cluster: %w", err)
-			}
-			err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
-				conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.address)
-				if err != nil {
-					return false, nil // it does not listen yet
-				}
-				return true, conn.Close()
-			})
-			if err != nil {
-				return fmt.Errorf("detach cluster: wait for the forwarder on %s: %w", f.address, err)
-			}
-		}
 	}
 	return nil
 }
@@ -287,11 +309,20 @@ func (c *Cluster) Stop() error {
 		errs = append(errs, s.Stop())
 	}
 	errs = append(errs, c.StopControllers())
+	if c.Node != nil {
+		errs = append(errs, c.Node.drain())
+	}
+	if c.scheduler != nil {
+		errs = append(errs, c.scheduler.Stop())
+	}
 	if c.manager != nil {
 		errs = append(errs, c.manager.Stop())
 	}
 	if c.env != nil {
 		errs = append(errs, c.env.Stop())
+	}
+	if c.Node != nil {
+		errs = append(errs, c.Node.stop())
 	}
 	return errors.Join(append(errs, os.RemoveAll(c.Dir))...)
 }

@@ -16,7 +16,6 @@ import (
 // Forwarder does for one Service port what kube-proxy does: it takes connections
 // to the ClusterIP and gives each to the next backend in turn.
 type Forwarder struct {
-	address  string
 	listener net.Listener
 	backends atomic.Pointer[[]string]
 	turn     atomic.Uint64
@@ -35,7 +34,7 @@ func Forward(address string) (*Forwarder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	f := &Forwarder{address: address, listener: listener, conns: map[net.Conn]bool{}}
+	f := &Forwarder{listener: listener, conns: map[net.Conn]bool{}}
 	f.SetBackends()
 	f.wg.Go(f.serve)
 	return f, nil
@@ -44,20 +43,6 @@ func Forward(address string) (*Forwarder, error) {
 // SetBackends replaces the addresses that new connections go to. Without any,
 // connections are closed at once, as by a Service without endpoints.
 func (f *Forwarder) SetBackends(addresses ...string) { f.backends.Store(&addresses) }
-
-// RunForwarder forwards from its first argument to the others until the context ends.
-func RunForwarder(ctx context.Context, args []string) error {
-	if len(args) < 2 {
-		return errors.New("forward: name the address to listen on and those to forward to")
-	}
-	f, err := Forward(args[0])
-	if err != nil {
-		return err
-	}
-	f.SetBackends(args[1:]...)
-	<-ctx.Done()
-	return f.Close()
-}
 
 // Close ends the forwarder and every connection through it.
 func (f *Forwarder) Close() error {

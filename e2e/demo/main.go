@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows the main job: it starts a real control plane on this machine,
-// installs seccompgate from the shipped manifests, applies examples/, and prints what was
-// injected, what was denied and why.
+// Command demo shows the main job on this machine. On a control plane whose nodes are
+// objects only, it applies examples/ and prints what was injected, what was denied and why.
+// On a node whose kubelet, container runtime and kernel are real, it makes the three
+// experiments of examples/tutorial.
 package main
 
 import (
@@ -22,33 +23,35 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "forward" { // started by cluster.Detach
-		end(forward(os.Args[2:]))
-	}
-	keep := flag.Bool("keep", false, "leave the cluster running, and print how to use and how to stop it")
+	keep := flag.Bool("keep", false, "leave the cluster with the node running, and print how to use and how to stop it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, *keep)
 	stop()
-	end(err)
-}
-
-func end(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
-	os.Exit(0)
 }
 
-func forward(args []string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	return cluster.RunForwarder(ctx, args)
-}
-
-func run(ctx context.Context, keep bool) (err error) {
+func run(ctx context.Context, keep bool) error {
 	start := time.Now()
+	if err := decisions(ctx); err != nil {
+		return err
+	}
+	kept, err := experiments(ctx, keep)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nDone in %s.\n", seconds(time.Since(start)))
+	if kept != nil {
+		printStay(kept)
+	}
+	return nil
+}
+
+// decisions applies the objects of examples/.
+func decisions(ctx context.Context) (err error) {
 	examples, err := cluster.Examples()
 	if err != nil {
 		return err
@@ -57,28 +60,13 @@ func run(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "seccompgate-demo-")
-	if err != nil {
-		return fmt.Errorf("make directory: %w", err)
-	}
-
 	fmt.Println("seccompgate on a real API server, installed from manifests/, with the objects of examples/")
 	fmt.Println()
-	var c *cluster.Cluster
-	err = step("start etcd, kube-apiserver and kube-controller-manager", func() error {
-		var err error
-		c, err = cluster.Start(ctx, cluster.Options{Dir: dir, Detached: keep, Progress: os.Stderr})
-		return err
-	})
+	c, err := start(ctx, "start etcd, kube-apiserver and kube-controller-manager", cluster.Options{})
 	if err != nil {
 		return err
 	}
-	stopped := false
-	defer func() {
-		if !stopped && (!keep || err != nil) {
-			err = errors.Join(err, c.Stop())
-		}
-	}()
+	defer func() { err = errors.Join(err, c.Stop()) }()
 	d := demo{cluster: c, examples: examples}
 	if err := d.prepare(ctx, setting); err != nil {
 		return err
@@ -90,12 +78,19 @@ func run(ctx context.Context, keep bool) (err error) {
 		return err
 	}
 	d.printCount()
-	fmt.Printf("\nDone in %s.\n", seconds(time.Since(start)))
-	if keep {
-		return d.stay(ctx)
+	return nil
+}
+
+func start(ctx context.Context, what string, o cluster.Options) (c *cluster.Cluster, err error) {
+	if o.Dir, err = os.MkdirTemp("", "seccompgate-demo-"); err != nil {
+		return nil, fmt.Errorf("make directory: %w", err)
 	}
-	stopped = true
-	return c.Stop()
+	o.Progress = os.Stderr
+	err = step(what, func() (err error) {
+		c, err = cluster.Start(ctx, o)
+		return err
+	})
+	return c, err
 }
 
 // step runs one step of the preparation and prints how long it took.
@@ -168,30 +163,6 @@ func (d *demo) judge(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
-}
-
-// stay leaves the cluster to the user.
-func (d *demo) stay(ctx context.Context) error {
-	program, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
-	}
-	if err := d.cluster.Detach(ctx, program); err != nil {
-		return err
-	}
-	fmt.Printf(`
-The cluster goes on running. To use it:
-
-  export KUBECONFIG=%s
-  alias kubectl=%s
-  kubectl get localhostprofiles,seccompnodes
-  kubectl --namespace=shop run again --image=nginx --labels=seccompgate.io/profile=runtime-default
-
-To stop it:
-
-  %s
-`, d.cluster.Kubeconfig, d.cluster.KubectlPath(), d.cluster.StopScript())
 	return nil
 }
 

@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile as it is shipped, for amd64 and arm64, without an engine and without a registry, and checks that
 # the programs in the images are reproducible. It needs root, buildah and the Go that runs here, which stands in for the
-# image golang. With an argument, images are kept there as OCI archives: PROGRAM-ARCH.tar.
+# image golang.
+#
+#   build.sh [DIR [ARCH PROGRAM...]]   keeps the images in DIR as OCI archives, PROGRAM-ARCH.tar; builds only these
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-programs=(seccomp-webhook seccomp-controller seccomp-agent seccompctl)
 keep=${1:-}
+arches=(amd64 arm64) programs=(seccomp-webhook seccomp-controller seccomp-agent seccompctl)
+if [ $# -gt 2 ]; then
+	arches=("$2") programs=("${@:3}")
+fi
+# The tag that the manifests ask for.
+tag=$(sed -n 's|.*image: seccompgate/seccomp-webhook:||p' manifests/base/webhook/deployment.yaml)
 
 command -v buildah >/dev/null || { echo "buildah is missing; install it: apt-get install buildah" >&2; exit 1; }
 work=$(mktemp -d)
@@ -34,7 +41,7 @@ buildah "${storage[@]}" config --env PATH=/usr/local/go/bin:/bin --env HOME=/roo
 	--env GOPROXY="$(go env GOPROXY)" --env GONOSUMDB="$(go env GONOSUMDB)" --env GOTOOLCHAIN=local \
 	--env GOMODCACHE=/cache/mod --env GOCACHE=/cache/build "$go"
 # buildah looks for the stage's image under the target's architecture, whatever FROM --platform says.
-for arch in amd64 arm64; do
+for arch in "${arches[@]}"; do
 	buildah "${storage[@]}" config --arch "$arch" "$go"
 	buildah "${storage[@]}" commit -q "$go" "localhost/golang-$arch:1.26" >/dev/null
 done
@@ -46,7 +53,7 @@ mkdir "$source"
 git ls-files -z -co --exclude-standard | xargs -0 cp -a --parents -t "$source"
 cp -a "$source" "$elsewhere"
 
-for arch in amd64 arm64; do
+for arch in "${arches[@]}"; do
 	for program in "${programs[@]}"; do
 		image=localhost/$program:$arch
 		buildah "${storage[@]}" build -q --isolation chroot --platform "linux/$arch" --layers=false \
@@ -74,7 +81,7 @@ for arch in amd64 arm64; do
 		fi
 		if [ -n "$keep" ]; then
 			mkdir -p "$keep"
-			buildah "${storage[@]}" push -q "$image" "oci-archive:$keep/$program-$arch.tar"
+			buildah "${storage[@]}" push -q "$image" "oci-archive:$keep/$program-$arch.tar:$tag"
 		fi
 		printf '%-20s %-6s %4d MiB  sha256 %s\n' "$program" "$arch" $((size >> 20)) "$in_image"
 	done
