@@ -90,6 +90,18 @@ func TestWatchAgents(t *testing.T) {
 	})
 }
 
+// TestAgentsOfOneNode: one ready agent is enough, in whatever order they are seen.
+func TestAgentsOfOneNode(t *testing.T) {
+	yes, no := agentOn("p1", "a1", corev1.ConditionTrue), agentOn("p2", "a1", corev1.ConditionFalse)
+	for _, pods := range [][]*corev1.Pod{{yes, no}, {no, yes}} {
+		var a agents
+		a.look(pods, time.Now())
+		if !a.ready["a1"] {
+			t.Errorf("with %s last, the node has no ready agent", pods[1].Name)
+		}
+	}
+}
+
 // TestWatchAgentsQuietly: what else changes of an agent's pod changes nothing here.
 func TestWatchAgentsQuietly(t *testing.T) {
 	bubble(t, func(t *testing.T, s *server) {

@@ -286,37 +286,35 @@ func (a *Agent) loop(ctx context.Context) {
 	defer func() { a.unwatch() }()
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
-	var retry backoff
-	var read, again time.Time // when all was read last, and when to try what failed
-	var busy time.Time        // when there was something to do last; zero after a rest
+	var next time.Time // when all is read anew
+	var busy time.Time // when there was something to do last; zero after a rest
 	for due := true; ctx.Err() == nil; {
 		a.pulse.beat()
-		if time.Since(read) >= a.options.Rehash {
-			read, due = time.Now(), true
+		if time.Now().After(next) {
+			// Agents that were started together do not ask the API server together for ever.
+			next, due = time.Now().Add(a.options.Rehash-chance(a.options.Rehash/10)), true
 			a.settings(ctx)
 			a.publisher.Check()
 		}
-		// What is not watched is noticed by looking.
-		if due || a.blind || len(a.failed) > 0 && time.Now().After(again) {
+		if due {
 			a.pass()
-			busy, again = time.Now(), time.Now().Add(retry.next(nil))
-			if len(a.failed) == 0 {
-				retry.reset()
-			}
+			busy = time.Now()
 		}
 		if !busy.IsZero() && time.Since(busy) > rest {
 			busy = time.Time{}
 			debug.FreeOSMemory()
 		}
-		due = true
 		select {
 		case <-ctx.Done():
 		case <-ticks.C:
-			due = false
+			// What is not watched is noticed by looking, and what failed is tried again.
+			due = a.blind || len(a.failed) > 0
 		case <-a.dirty:
+			due = true
 			sleep(ctx, settle)
 		case err, open := <-a.changes:
 			a.watched(err, open)
+			due = len(a.failed) == 0 // a try that fails is a change, too
 		}
 	}
 }

@@ -29,6 +29,8 @@ const (
 	// when every node changes at once. Chance has them write more in some seconds: a
 	// hundred is not reached.
 	writeRate = 60
+	// countEvery is how often nodes are counted.
+	countEvery = time.Hour
 	// overdue is how long facts may wait, beyond what is due to writeRate, before the node
 	// no longer counts as reported.
 	overdue = time.Minute
@@ -49,8 +51,11 @@ type Publisher struct {
 	// current is the SeccompNode as the API server has it; nil when there is none, or when
 	// that is not known. Only Run touches it.
 	current *v1alpha1.SeccompNode
-	// nodes is how many the cluster had when it was looked at last.
-	nodes int
+	// meddled says that current is not what the API server has any more.
+	meddled bool
+	// nodes is how many the cluster had when they were counted last.
+	nodes   int
+	counted time.Time
 
 	mu sync.Mutex
 	// owner is the Node; facts are what is to be published. check asks for a look at what
@@ -226,15 +231,23 @@ func (p *Publisher) done(facts *v1alpha1.NodeFacts, owner *metav1.OwnerReference
 
 // look reads what the API server has of this node, and how many nodes there are.
 func (p *Publisher) look(ctx context.Context) error {
-	var err error
-	if p.nodes, err = p.count(ctx, nodesPath); err != nil {
-		return fmt.Errorf("count nodes: %w", err)
+	if time.Since(p.counted) > countEvery {
+		nodes, err := p.count(ctx, nodesPath)
+		if err != nil {
+			return fmt.Errorf("count nodes: %w", err)
+		}
+		p.nodes, p.counted = nodes, time.Now()
+	}
+	// What the API server holds in memory is good enough, unless it is known not to be.
+	r := request{method: http.MethodGet, path: seccompNodesPath + "/" + p.name, query: url.Values{"resourceVersion": {"0"}}}
+	if p.meddled {
+		r.query = nil
 	}
 	current := new(v1alpha1.SeccompNode)
-	err = p.client.do(ctx, request{method: http.MethodGet, path: seccompNodesPath + "/" + p.name}, current)
+	err := p.client.do(ctx, r, current)
 	switch {
 	case apierrors.IsNotFound(err):
-		p.current = nil
+		p.current, p.meddled = nil, false
 		return nil
 	case err != nil:
 		return fmt.Errorf("read SeccompNode: %w", err)
@@ -246,7 +259,7 @@ func (p *Publisher) look(ctx context.Context) error {
 // keep remembers the SeccompNode. Without managed fields an update leaves them as they are.
 func (p *Publisher) keep(n *v1alpha1.SeccompNode) {
 	n.ManagedFields = nil
-	p.current = n
+	p.current, p.meddled = n, false
 }
 
 // differs says whether the facts are other than what the API server has.
@@ -342,6 +355,7 @@ func (p *Publisher) write(ctx context.Context, owner *metav1.OwnerReference, fac
 	if err := p.client.do(ctx, r, written); err != nil {
 		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
 			// Somebody else wrote: the next try begins with what is there now.
+			p.meddled = true
 			p.Check()
 		}
 		return fmt.Errorf("write SeccompNode: %w", err)
