@@ -153,8 +153,8 @@ func TestProfileStatus(t *testing.T) {
 	eventuallyStands(t, "app", standing{Digest: a.digest, Desired: 3, Ready: "Unknown NodesUnknown: installed on 0 of 3 nodes; 3 unknown: n1, n2, other"})
 
 	both := func(c content) map[string]string { return map[string]string{plain: c.digest, c.path: c.digest} }
-	report(t, "n1", both(a))
 	report(t, "n2", nil)
+	report(t, "n1", both(a))
 	report(t, "other", both(a))
 	lacks := []failure{{Node: "n2", Reason: plain + " does not exist"}}
 	eventuallyStands(t, "app", standing{

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -162,6 +163,9 @@ func (o *whyOptions) fromCluster(ctx context.Context, name string) (*podReport, 
 	}
 	get := func(what, path string, into any) error {
 		text, err := client.Get().AbsPath("/api/v1/namespaces/" + namespace + path).Do(ctx).Raw()
+		if apierrors.IsNotFound(err) {
+			return fmt.Errorf("read %s: it does not exist; correct the name or the namespace", what)
+		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", what, err)
 		}
