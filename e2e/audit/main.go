@@ -32,11 +32,11 @@ func run(ctx context.Context) error {
 	defer listener.Close()
 	fmt.Fprintln(os.Stderr, "listening")
 	err = listener.Receive(ctx, func(r *recording.Record) {
-		name, ok := r.Name()
+		name, ok := r.Call.Name()
 		if !ok {
 			name = "-"
 		}
-		fmt.Printf("%s\t%d\t%d\t%q\n", name, r.Number, r.PID, r.Exe)
+		fmt.Printf("%s\t%d\t%d\t%q\n", name, r.Call.Number, r.PID, r.Exe)
 	})
 	if err != nil {
 		return err
