@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -481,18 +483,19 @@ func TestAgentMemory(t *testing.T) {
 	if err := json.Unmarshal(text, &profile); err != nil {
 		t.Fatal(err)
 	}
-	var all strings.Builder
+	var creating sync.WaitGroup
 	for i := range profiles {
 		o := parse(t, localhostProfile("p"+strconv.Itoa(i), "SCMP_ACT_ERRNO", ""))
-		profile["defaultErrnoRet"] = i + 1
-		o.Object["spec"] = map[string]any{"profile": profile}
-		one, err := o.MarshalJSON()
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&all, "---\n%s\n", one)
+		one := maps.Clone(profile)
+		one["defaultErrnoRet"] = i + 1
+		o.Object["spec"] = map[string]any{"profile": one}
+		creating.Go(func() {
+			if _, err := shared.Create(t.Context(), o); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	shared.mustKubectl(t, all.String(), "create", "-f", "-")
+	creating.Wait()
 	shared.eventually(t, "all profiles are reported", func() (bool, string) {
 		n := len(m.reported(t))
 		return n == 2*profiles, fmt.Sprintf("%d files are", n)

@@ -86,8 +86,9 @@ type Agent struct {
 	// node is nil, and profiles too, until they have been read.
 	node     *metav1.ObjectMeta
 	profiles map[string]*wanted
-	// named are the paths that pods name, for one use: nil when nobody has asked.
-	named map[string]bool
+	// kept are the paths of files that nobody wants, and that pods may name; removable are
+	// those of them that none does, for one use.
+	kept, removable map[string]bool
 
 	// What follows belongs to the loop.
 
@@ -255,29 +256,35 @@ func (a *Agent) sweep(ctx context.Context) {
 			return
 		case <-a.keeping:
 		}
+		a.mu.Lock()
+		candidates := maps.Clone(a.kept)
+		a.mu.Unlock()
 		if !sleep(ctx, first+chance(first)) {
 			return
 		}
-		var wait backoff
-		for {
-			paths, err := namedPaths(ctx, a.options.Client, a.options.NodeName)
-			if ctx.Err() != nil {
-				return
-			}
-			if err == nil {
-				a.mu.Lock()
-				a.named = paths
-				a.mu.Unlock()
-				signal(a.dirty)
-				break
-			}
-			d := wait.next(err)
-			a.log.Error(err, "Asking which profiles pods name failed; unwanted files stay", "again", d.String())
-			sleep(ctx, d)
-		}
+		a.release(ctx, candidates)
 		if !sleep(ctx, a.options.Sweep-2*first+chance(first)) {
 			return
 		}
+	}
+}
+
+// release has the loop remove those of the candidates that no pod names.
+func (a *Agent) release(ctx context.Context, candidates map[string]bool) {
+	var wait backoff
+	for ctx.Err() == nil {
+		named, err := namedPaths(ctx, a.options.Client, a.options.NodeName)
+		if err == nil {
+			maps.DeleteFunc(candidates, func(path string, _ bool) bool { return named[path] })
+			a.mu.Lock()
+			a.removable = candidates
+			a.mu.Unlock()
+			signal(a.dirty)
+			return
+		}
+		d := wait.next(err)
+		a.log.Error(err, "Asking which profiles pods name failed; unwanted files stay", "again", d.String())
+		sleep(ctx, d)
 	}
 }
 
@@ -359,50 +366,57 @@ func (a *Agent) open(ctx context.Context, root string) {
 	a.log.Info("Profiles are kept", "directory", root)
 }
 
-// pass makes the files what they should be, and reads what there is.
+// pass makes the files what they should be, and reads what there is. Nothing is published
+// before it is known what should be there: a node that waits for its first profiles does
+// not lack them.
 func (a *Agent) pass() {
-	applied := a.apply()
+	want, removable, known := a.wants()
+	opened := true
+	if known && a.directory != nil {
+		opened = a.apply(want, removable)
+	}
 	facts, problems := a.reader.Profiles()
 	a.say(problems)
 	facts.Failures = a.failures()
-	if !applied && len(facts.Profiles) == 0 {
+	if !opened && len(facts.Profiles) == 0 {
 		// Nothing is mounted there, most likely: what the kubelet sees is not known.
 		facts.Truncated = true
 	}
 	a.compare(facts.Profiles)
 	a.metrics.observe(facts)
-	a.publisher.SetFacts(facts)
+	if known {
+		a.publisher.SetFacts(facts)
+	}
+}
+
+// wants are the profiles that the node is to have, in order, and the files that may go.
+// known is false before the Node and the LocalhostProfiles have been read.
+func (a *Agent) wants() (want []provision.Profile, removable map[string]bool, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.node == nil || a.profiles == nil {
+		return nil, nil, false
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.profiles)) {
+		if w := a.profiles[name]; matches(w.selector, a.node.Labels) {
+			want = append(want, w.Profile)
+		}
+	}
+	removable, a.removable = a.removable, nil
+	return want, removable, true
 }
 
 // apply writes what is wanted. It says whether the directory could be opened.
-func (a *Agent) apply() bool {
-	a.mu.Lock()
-	ready := a.node != nil && a.profiles != nil
-	var want []provision.Profile
-	if ready {
-		for _, w := range a.profiles {
-			if matches(w.selector, a.node.Labels) {
-				want = append(want, w.Profile)
-			}
-		}
-	}
-	named := a.named
-	a.named = nil
-	a.mu.Unlock()
-	if !ready || a.directory == nil {
-		return true
-	}
-	slices.SortFunc(want, func(x, y provision.Profile) int { return strings.Compare(x.Name, y.Name) })
-
-	failed, opened := make(map[string]string), true
-	kept := false
-	for _, c := range a.directory.Apply(want, func(path string) bool { return named == nil || named[path] }) {
+func (a *Agent) apply(want []provision.Profile, removable map[string]bool) (opened bool) {
+	opened = true
+	failed, kept := make(map[string]string), make(map[string]bool)
+	for _, c := range a.directory.Apply(want, func(path string) bool { return !removable[path] }) {
 		if c.Outcome != provision.Kept {
 			a.metrics.changes.WithLabelValues(strings.ToLower(string(c.Outcome))).Inc()
 		}
 		switch c.Outcome {
 		case provision.Kept:
-			kept = true
+			kept[c.Path] = true
 		case provision.Repaired:
 			a.drifted(c)
 		case provision.Failed:
@@ -415,7 +429,10 @@ func (a *Agent) apply() bool {
 	}
 	a.failed = failed
 	a.stranded.Store(!opened && a.host.Deleted(strings.TrimPrefix(a.seccompRoot, "/")))
-	if kept {
+	a.mu.Lock()
+	a.kept = kept
+	a.mu.Unlock()
+	if len(kept) > 0 {
 		signal(a.keeping)
 	}
 	return opened
