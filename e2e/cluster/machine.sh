@@ -18,7 +18,14 @@ enter() {
 
 case $1 in
 start)
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		echo "machine.sh: this machine has cgroups of version 2 alone, on which a node was not tried; boot it with systemd.unified_cgroup_hierarchy=0" >&2
+		exit 1
+	fi
 	hierarchies | while read -r point _ _; do
+		for old in "$point"/node-*; do # what a run that was killed could not remove
+			[ -e "/sys/class/net/${old##*/}" ] || find "$old" -depth -type d -exec rmdir {} + 2>/dev/null || true
+		done
 		mkdir -p "$point/$2"
 		for file in cpuset.cpus cpuset.mems; do # those of version 1 begin empty, and then hold no process
 			[ ! -e "$point/$2/$file" ] || cat "$point/$file" >"$point/$2/$file"

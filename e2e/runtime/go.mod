@@ -2,6 +2,7 @@ module github.com/seccompgate/seccompgate/e2e/runtime
 
 go 1.26.6
 
+// What a node runs containers with, built from source: the current generation, beside Debian's.
 tool (
 	github.com/containerd/containerd/v2/cmd/containerd
 	github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2

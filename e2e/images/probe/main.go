@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command probe makes a directory, says what the kernel answers, and stays: "probe
-// mkdir" does it once and ends with 1 if it may not.
+// Command probe makes a directory, says what the kernel answers, and stays. "probe once"
+// does not stay, and ends with 1 if the directory could not be made.
 package main
 
 import (
