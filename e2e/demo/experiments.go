@@ -20,7 +20,7 @@ func experiments(ctx context.Context, keep bool) (kept *cluster.Cluster, err err
 		return nil, err
 	}
 	heading("The tutorial's three experiments, on a real node")
-	c, err := start(ctx, "start the same with kube-scheduler and a node: "+runtime.Name, cluster.Options{Runtime: runtime, Detached: keep})
+	c, err := start(ctx, "start such a cluster with a node: "+runtime.Name, cluster.Options{Runtime: runtime, Detached: keep})
 	if err != nil {
 		return nil, err
 	}
@@ -29,11 +29,11 @@ func experiments(ctx context.Context, keep bool) (kept *cluster.Cluster, err err
 			err = errors.Join(err, c.Stop())
 		}
 	}()
-	if err := step("kubectl apply -k manifests/overlays/self-signed: all pods ready", func() error { return c.Node.Install(ctx, "self-signed") }); err != nil {
+	if err := step("kubectl apply -k manifests/overlays/self-signed, pods ready", func() error { return c.Node.Install(ctx, "self-signed") }); err != nil {
 		return nil, err
 	}
 	var t *tutorial.Tutorial
-	err = step("copy examples/tutorial/profiles to the node; its agent reports", func() (err error) {
+	err = step("copy the profiles to the node, whose agent reports", func() (err error) {
 		t, err = tutorial.Prepare(ctx, c)
 		return err
 	})
