@@ -102,6 +102,9 @@ func TestPass(t *testing.T) {
 	if d := cmp.Diff(map[string]bool{logged: true}, a.kept); d != "" {
 		t.Errorf("kept (-want +got):\n%s", d)
 	}
+	a.profiles["app"].served = logged
+	a.removable = map[string]bool{logged: true}
+	want("what injection still writes stays", logged, errno, plain)
 	delete(a.profiles, "app")
 	a.removable = map[string]bool{logged: true}
 	want("what has become unwanted since is not removed", errno, plain)
