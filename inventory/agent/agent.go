@@ -113,6 +113,9 @@ type wanted struct {
 	provision.Profile
 	uid      types.UID
 	selector map[string]string
+	// served is the path that injection writes into pods: an older content's, as long as
+	// some node lacks the newest.
+	served string
 }
 
 // New makes an agent; it does nothing before Run.
@@ -242,7 +245,7 @@ func (a *Agent) want(l *v1alpha1.LocalhostProfile) *wanted {
 	if err != nil {
 		a.log.Error(err, "A profile cannot be written; its files stay as they are", "profile", l.Name)
 	}
-	return &wanted{Profile: p, uid: l.UID, selector: l.Spec.NodeSelector}
+	return &wanted{Profile: p, uid: l.UID, selector: l.Spec.NodeSelector, served: l.Status.Served}
 }
 
 // sweep asks which paths the pods of the node name, some time after files have become
@@ -403,6 +406,9 @@ func (a *Agent) wants() (want []provision.Profile, removable map[string]bool, kn
 		}
 	}
 	removable, a.removable = a.removable, nil
+	for _, w := range a.profiles {
+		delete(removable, w.served) // the next pod may name it
+	}
 	return want, removable, true
 }
 

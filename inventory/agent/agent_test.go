@@ -102,10 +102,16 @@ func TestPass(t *testing.T) {
 	if d := cmp.Diff(map[string]bool{logged: true}, a.kept); d != "" {
 		t.Errorf("kept (-want +got):\n%s", d)
 	}
+	a.profiles["app"].served = logged
+	a.removable = map[string]bool{logged: true}
+	want("what injection still writes stays", logged, errno, plain)
 	delete(a.profiles, "app")
 	a.removable = map[string]bool{logged: true}
 	want("what has become unwanted since is not removed", errno, plain)
-	want("one answer is for one use", errno, plain)
+	a.profiles["app"] = a.profile("app", "SCMP_ACT_LOG", nil)
+	want("it comes back", logged, errno, plain)
+	delete(a.profiles, "app")
+	want("one answer is for one use", logged, errno, plain)
 	a.removable = maps.Clone(a.kept)
 	want("nothing names them", []string(nil)...)
 
@@ -179,6 +185,24 @@ func TestFailures(t *testing.T) {
 	a.pass()
 	if f := a.publisher.facts; f.Failures != nil || f.Truncated {
 		t.Errorf("after it could be written: failures %v, truncated %v", f.Failures, f.Truncated)
+	}
+}
+
+// TestNothingMounted: an agent that finds nothing where the kubelet's directory should be
+// knows nothing of what the kubelet sees.
+func TestNothingMounted(t *testing.T) {
+	a, seccompRoot := newTestAgent(t, nil)
+	if err := os.RemoveAll(filepath.Dir(seccompRoot)); err != nil {
+		t.Fatal(err)
+	}
+	a.node, a.profiles = &metav1.ObjectMeta{Name: "node-a"}, map[string]*wanted{"app": a.profile("app", "SCMP_ACT_LOG", nil)}
+	a.pass()
+	want := &v1alpha1.NodeFacts{
+		SeccompRoot: "/var/lib/kubelet/seccomp", Truncated: true,
+		Failures: []v1alpha1.WriteFailure{{Profile: "app", Reason: "open /var/lib/kubelet: no such file or directory; see whether this is the kubelet's --root-dir"}},
+	}
+	if d := cmp.Diff(want, a.publisher.facts); d != "" {
+		t.Errorf("facts (-want +got):\n%s", d)
 	}
 }
 
