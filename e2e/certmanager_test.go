@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,17 +30,16 @@ const certManagerOverlay cluster.Overlay = "cert-manager"
 // enforces, whether it takes the place of another or is the first, a CA bundle that somebody
 // wipes comes back, and certificates are renewed without a request that fails.
 func TestCertManager(t *testing.T) {
-	addCertManager(t)
+	startCertManager(t)
 	useNodes(t)
 	t.Run("switched", switchToCertManager)
 
-	if err := shared.uninstall(t.Context(), certManagerOverlay); err != nil {
+	if err := deleteCertificates(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := shared.install(t.Context(), certManagerOverlay); err != nil {
+	if err := shared.switchTo(t.Context(), certManagerOverlay); err != nil {
 		t.Fatal(err)
 	}
-	useNodes(t)
 	namespace := shared.namespace(t, "cert-manager-user", map[string]string{enforceLabel: "baseline"})
 	t.Run("installed", func(t *testing.T) {
 		shared.mustKubectl(t, "", "-n", ownNamespace, "wait", "--for=condition=Ready", "issuers,certificates", "--all", "--timeout=20s")
@@ -53,29 +53,37 @@ func TestCertManager(t *testing.T) {
 	t.Run("renewed", func(t *testing.T) { renewUnderLoad(t, namespace) })
 }
 
-// addCertManager gives the cluster a cert-manager until the end of the test, and then the
-// shared overlay again.
-func addCertManager(t *testing.T) {
+// startCertManager gives the cluster a cert-manager until the end of the test, and then the
+// shared overlay again. Its kinds stay: an API server may take minutes to delete young ones.
+func startCertManager(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
-	m, err := shared.AddCertManager(t.Context(), os.Stderr)
+	p, err := shared.StartCertManager(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("cert-manager says:\n%s", m.Tail())
+			t.Logf("cert-manager says:\n%s", p.Tail())
 		}
-		if err := shared.uninstall(ctx, certManagerOverlay); err != nil {
+		if err := errors.Join(deleteCertificates(ctx), p.Stop()); err != nil {
 			t.Error(err)
 		}
-		if err := m.Remove(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := shared.install(ctx, overlay); err != nil {
+		if err := shared.switchTo(ctx, overlay); err != nil {
 			t.Fatal(err)
 		}
 	})
+}
+
+// deleteCertificates deletes what cert-manager knows of us, and what it has made of it,
+// which the garbage collector takes half a minute to find.
+func deleteCertificates(ctx context.Context) error {
+	for _, what := range []string{"certificates,certificaterequests,issuers --all", "secrets seccomp-webhook-tls seccompgate-ca --ignore-not-found"} {
+		if _, err := shared.MustKubectl(ctx, "", append([]string{"--namespace=" + ownNamespace, "delete"}, strings.Fields(what)...)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // switchToCertManager does what the README says. The CA before stays in the bundle, so that

@@ -4,33 +4,24 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 )
 
-// CertManager is a running one.
-type CertManager struct {
-	*Process
-
-	cluster *Cluster
-	kinds   string // the directory of its CustomResourceDefinitions
-}
-
-// AddCertManager makes cert-manager's kinds and runs its own controllers and its CA
+// StartCertManager makes cert-manager's kinds and runs its own controllers and its CA
 // injector, in one process and as a member of system:masters. Its webhook, which only
-// refuses and defaults, is not there. Who adds it removes it.
-func (c *Cluster) AddCertManager(ctx context.Context, progress io.Writer) (*CertManager, error) {
-	m, err := c.addCertManager(ctx, progress)
+// refuses and defaults, is not there. Who starts it stops it; the kinds stay.
+func (c *Cluster) StartCertManager(ctx context.Context, progress io.Writer) (*Process, error) {
+	p, err := c.startCertManager(ctx, progress)
 	if err != nil {
-		return nil, fmt.Errorf("add cert-manager: %w", err)
+		return nil, fmt.Errorf("start cert-manager: %w", err)
 	}
-	return m, nil
+	return p, nil
 }
 
-func (c *Cluster) addCertManager(ctx context.Context, progress io.Writer) (*CertManager, error) {
+func (c *Cluster) startCertManager(ctx context.Context, progress io.Writer) (*Process, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
@@ -39,18 +30,15 @@ func (c *Cluster) addCertManager(ctx context.Context, progress io.Writer) (*Cert
 	if err != nil {
 		return nil, fmt.Errorf("build: %w", err)
 	}
-	m := &CertManager{cluster: c, kinds: filepath.Join(dir, "crds")}
+	kinds := filepath.Join(dir, "crds")
 	// They are too long for the annotation of kubectl's own apply.
-	if _, err := c.MustKubectl(ctx, "", "apply", "--server-side", "-f", m.kinds); err != nil {
+	if _, err := c.MustKubectl(ctx, "", "apply", "--server-side", "-f", kinds); err != nil {
 		return nil, err
 	}
-	if _, err := c.MustKubectl(ctx, "", "wait", "--for=condition=Established", "-f", m.kinds); err != nil {
+	if _, err := c.MustKubectl(ctx, "", "wait", "--for=condition=Established", "-f", kinds); err != nil {
 		return nil, err
 	}
-	if m.Process, err = c.start("cert-manager", filepath.Join(dir, "cert-manager"), []string{"KUBECONFIG=" + c.Kubeconfig}, nil); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return c.start("cert-manager", filepath.Join(dir, "cert-manager"), []string{"KUBECONFIG=" + c.Kubeconfig}, nil)
 }
 
 // buildCertManager returns the directory of the program and of the kinds that belong to it.
@@ -74,10 +62,4 @@ func buildCertManager(ctx context.Context, root string, progress io.Writer) (str
 		}
 		return nil
 	})
-}
-
-// Remove ends it and deletes its kinds, and with them every Certificate.
-func (m *CertManager) Remove(ctx context.Context) error {
-	_, err := m.cluster.MustKubectl(ctx, "", "delete", "-f", m.kinds)
-	return errors.Join(m.Stop(), err)
 }
