@@ -38,7 +38,7 @@ const (
 )
 
 // patience is how long anything that is watched for may take, on two busy cores.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Pods as short as they can be.
 const (
