@@ -193,14 +193,14 @@ func TestGuardRow58StaticManifest(t *testing.T) {
 	})
 }
 
-// TestGuardRow58Policies: the guards are on the disk too. None of them is in the API,
-// where it could be deleted.
+// TestGuardRow58Policies: the guards are on the disk too. None of these is in the API,
+// where it could be deleted; the one about agents is in both.
 func TestGuardRow58Policies(t *testing.T) {
 	useNodes(t)
 	namespace := shared.namespace(t, "row-58-policies", map[string]string{enforceLabel: "baseline"})
 	people := tenants(t, namespace)
 	server := staticServer(t, "opt-in")
-	if out := shared.mustKubectl(t, "", "get", "validatingadmissionpolicies", "--output=name"); out != "" {
+	if out := shared.mustKubectl(t, "", "get", "validatingadmissionpolicies", "--output=name"); out != "validatingadmissionpolicy.admissionregistration.k8s.io/"+agentGuard {
 		t.Fatalf("the API has %s", out)
 	}
 	owner := impersonate(t, server.Config, "owner")
