@@ -496,10 +496,15 @@ func TestAgentMemory(t *testing.T) {
 		})
 	}
 	creating.Wait()
-	shared.eventually(t, "all profiles are reported", func() (bool, string) {
-		n := len(m.reported(t))
-		return n == 2*profiles, fmt.Sprintf("%d files are", n)
-	})
+	// Each is analysed, which takes some seconds in all.
+	for start := time.Now(); len(m.reported(t)) != 2*profiles; time.Sleep(time.Second) {
+		if err := m.agent.Alive(t.Context()); err != nil {
+			t.Errorf("while it works: %v", err)
+		}
+		if time.Since(start) > 3*time.Minute {
+			t.Fatalf("%d files are reported, want %d", len(m.reported(t)), 2*profiles)
+		}
+	}
 	time.Sleep(25 * time.Second) // it gives memory back after a rest
 	rss, err := m.agent.Resident()
 	if err != nil {

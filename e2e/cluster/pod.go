@@ -295,7 +295,15 @@ func (p *Pod) Port(port string) (int, error) {
 
 // Ready asks the pod's readiness probe once; the error says what it answered.
 func (p *Pod) Ready(ctx context.Context) error {
-	probe := p.spec.Containers[0].ReadinessProbe
+	return p.ask(ctx, p.spec.Containers[0].ReadinessProbe)
+}
+
+// Alive asks the pod's liveness probe once.
+func (p *Pod) Alive(ctx context.Context) error {
+	return p.ask(ctx, p.spec.Containers[0].LivenessProbe)
+}
+
+func (p *Pod) ask(ctx context.Context, probe *corev1.Probe) error {
 	if probe == nil || probe.HTTPGet == nil {
 		return nil
 	}

@@ -36,6 +36,8 @@ const (
 	localhostProfilesPath = "/apis/seccompgate.io/v1alpha1/localhostprofiles"
 	// settle is how long the loop waits for more when the cluster wants something else.
 	settle = 200 * time.Millisecond
+	// judging is how long files are read and judged before those of ours are looked at again.
+	judging = time.Second
 	// rest is how long nothing happens before the memory that work took is given back: an
 	// agent is idle nearly always, and there is one on every node.
 	rest = 15 * time.Second
@@ -307,8 +309,10 @@ func (a *Agent) loop(ctx context.Context) {
 			a.publisher.Check()
 		}
 		if due {
-			a.pass()
 			busy = time.Now()
+			if !a.pass() {
+				continue
+			}
 		}
 		if !busy.IsZero() && time.Since(busy) > rest {
 			busy = time.Time{}
@@ -371,14 +375,17 @@ func (a *Agent) open(ctx context.Context, root string) {
 
 // pass makes the files what they should be, and reads what there is. Nothing is published
 // before it is known what should be there: a node that waits for its first profiles does
-// not lack them.
-func (a *Agent) pass() {
+// not lack them. It returns false if there is more to read than it had time for.
+func (a *Agent) pass() (complete bool) {
 	want, removable, known := a.wants()
 	opened := true
 	if known && a.directory != nil {
 		opened = a.apply(want, removable)
 	}
-	facts, problems := a.reader.Profiles()
+	facts, problems, complete := a.reader.Profiles(judging)
+	if !complete {
+		return false
+	}
 	a.say(problems)
 	facts.Failures = a.failures()
 	if !opened && len(facts.Profiles) == 0 {
@@ -390,6 +397,7 @@ func (a *Agent) pass() {
 	if known {
 		a.publisher.SetFacts(facts)
 	}
+	return true
 }
 
 // wants are the profiles that the node is to have, in order, and the files that may go.

@@ -3,6 +3,7 @@
 package node
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,5 +57,37 @@ func TestContentsOnAnUnknownArchitecture(t *testing.T) {
 	}
 	if err == nil || err.Error() != "the architecture of this node has no name in libseccomp" {
 		t.Errorf("got error %v", err)
+	}
+}
+
+// TestReaderTakesItsTime: many new files are judged a few at a time, and none twice.
+func TestReaderTakesItsTime(t *testing.T) {
+	files := make(map[string]string)
+	const n = 5
+	for i := range n {
+		files[fmt.Sprintf("var/lib/kubelet/seccomp/%d.json", i)] = fmt.Sprintf(`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":%d}`, i+1)
+	}
+	r := NewReader(hostOf(t, files), Options{NodeName: "a", GOARCH: "amd64"})
+	r.Settings()
+	for call := 1; ; call++ {
+		facts, _, complete := r.Profiles(0)
+		if got := len(r.files.contents.known); got != min(call, n) {
+			t.Fatalf("after %d calls %d contents are judged", call, got)
+		}
+		if !complete {
+			continue
+		}
+		if call != n {
+			t.Errorf("complete after %d calls, want %d", call, n)
+		}
+		for _, f := range facts.Profiles {
+			if !f.Valid || f.Analysis == nil || f.Analysis.Grade == "" {
+				t.Errorf("%s is reported as %+v", f.Path, f)
+			}
+		}
+		break
+	}
+	if _, _, complete := r.Profiles(0); !complete {
+		t.Error("what is judged is judged again")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -97,26 +98,32 @@ func collect(host *Host, facts *v1alpha1.NodeFacts, sources []Source) []Problem 
 type Reader struct {
 	host     *Host
 	sources  []Source
+	files    profileFiles
 	settings v1alpha1.NodeFacts
 }
 
 // NewReader makes a reader that has read nothing yet.
 func NewReader(host *Host, options Options) *Reader {
-	return &Reader{host: host, sources: Sources(options)}
+	files := profileFiles{newContents(options.GOARCH)}
+	sources := Sources(options)
+	return &Reader{host: host, sources: sources[:len(sources)-1], files: files}
 }
 
 // Settings reads all but the profiles, and says in which directory of the host those are.
 func (r *Reader) Settings() (seccompRoot string, problems []Problem) {
 	r.settings = v1alpha1.NodeFacts{}
-	problems = collect(r.host, &r.settings, r.sources[:len(r.sources)-1])
+	problems = collect(r.host, &r.settings, r.sources)
 	return r.settings.SeccompRoot, problems
 }
 
 // Profiles reads the profiles, in the directory that Settings found, and returns all facts.
-func (r *Reader) Profiles() (*v1alpha1.NodeFacts, []Problem) {
-	facts := r.settings.DeepCopy()
-	problems := collect(r.host, facts, r.sources[len(r.sources)-1:])
-	return facts, problems
+// After some time it returns although not everything has been judged; complete is false
+// then, and the next call goes on from there.
+func (r *Reader) Profiles(limit time.Duration) (facts *v1alpha1.NodeFacts, problems []Problem, complete bool) {
+	facts = r.settings.DeepCopy()
+	r.files.contents.bound(limit)
+	problems = collect(r.host, facts, []Source{r.files})
+	return facts, problems, !r.files.contents.waiting
 }
 
 // flatten takes apart what errors.Join put together.
