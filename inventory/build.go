@@ -224,6 +224,7 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 	}
 
 	var seccompDefault, defaultKnown, reporting []uint32
+	failures := make(map[[2]string]string)
 	architectures, runtimes, handlers, roots := make(properties), make(properties), make(properties), make(properties)
 	next := 0
 	for i, n := range nodes {
@@ -276,7 +277,11 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 			b.truncated.Set(uint(i))
 		}
 		b.listed[list] = append(b.listed[list], id)
+		for _, f := range sn.Facts.Failures {
+			failures[[2]string{n.Name, f.Profile}] = f.Reason
+		}
 	}
+	b.failures = failures
 	b.seccompDefault = newMembers(seccompDefault, b.size)
 	b.defaultKnown = newMembers(defaultKnown, b.size)
 	b.architectures = architectures.build(b.size)

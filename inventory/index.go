@@ -47,6 +47,9 @@ type Index struct {
 	profiles     map[string]*localhostProfile
 	profileNames proposals
 
+	// failures are why agents could not write profiles, by node and profile.
+	failures map[[2]string]string
+
 	// seccompDefault are the nodes where that is on, defaultKnown those that say.
 	seccompDefault, defaultKnown   members
 	architectures, runtimes, roots valueNodes

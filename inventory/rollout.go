@@ -43,7 +43,8 @@ type Standing struct {
 	State State
 	// Digest of what the node has; empty when there is nothing, or nothing is known.
 	Digest string
-	// Reason in a sentence; empty for Present.
+	// Reason in a sentence; empty for Present. It is the agent's own where that says why it
+	// could not write the profile.
 	Reason string
 }
 
@@ -105,9 +106,9 @@ func (x *Index) Rollout(name string, show int) (r Rollout, known bool) {
 				r.Unknown.Examples = append(r.Unknown.Examples, s.Node)
 			}
 			continue
-		case s.State == Missing && len(waiting) < show:
+		case s.State == Missing && !x.failed(s.Node, name) && len(waiting) < show:
 			waiting = append(waiting, s)
-		case s.State != Missing && len(r.Shown) < show:
+		case (s.State != Missing || x.failed(s.Node, name)) && len(r.Shown) < show:
 			r.Shown = append(r.Shown, s)
 		}
 		r.Lacking++
@@ -202,10 +203,21 @@ func (x *Index) having(path, digest string) *bitset.BitSet {
 	return set
 }
 
-// standing compares both files of a profile, the one for people and the one of the
+func (x *Index) failed(node, profile string) bool { return x.failures[[2]string{node, profile}] != "" }
+
+// standing is what the files say, and what the agent says of them.
+func (x *Index) standing(name string, p *localhostProfile, id uint) Standing {
+	s := x.compare(name, p, id)
+	if why := x.failures[[2]string{s.Node, name}]; why != "" && s.State != Present && s.State != Unknown {
+		s.Reason = why
+	}
+	return s
+}
+
+// compare compares both files of a profile, the one for people and the one of the
 // generation, with what they are to be. Where no node has the latter, the files are not
 // from an agent of ours, and the former is all there is to have.
-func (x *Index) standing(name string, p *localhostProfile, id uint) Standing {
+func (x *Index) compare(name string, p *localhostProfile, id uint) Standing {
 	s := Standing{Node: x.names[id], State: Present}
 	plain, plainPath := x.fileOn(seccomp.PlainPath(name), id), seccomp.PlainPath(name)
 	if plain != nil {

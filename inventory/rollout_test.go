@@ -189,6 +189,13 @@ func TestRolloutShows(t *testing.T) {
 	if want := []string{"n298 drifted", "n299 drifted", "n000 missing", "n001 missing"}; !cmp.Equal(want, shown) || r.Lacking != 300 {
 		t.Errorf("%d lack it, shown %v; want 300 and %v", r.Lacking, shown, want)
 	}
+	// What an agent says that it could not do comes first, in its words.
+	facts[7].Facts.Failures = []v1alpha1.WriteFailure{{Profile: "app", Reason: "write: read-only file system"}}
+	x = NewIndex(Objects{Nodes: nodesNamed(names...), SeccompNodes: facts, LocalhostProfiles: []*v1alpha1.LocalhostProfile{localhost("app", "SCMP_ACT_ERRNO")}})
+	r, _ = x.Rollout("app", 1)
+	if d := cmp.Diff([]Standing{{Node: "n007", State: Missing, Reason: "write: read-only file system"}}, r.Shown); d != "" {
+		t.Errorf("a node that says why (-want +got):\n%s", d)
+	}
 	if _, known := x.Rollout("ap", 4); known {
 		t.Error("a profile that does not exist is rolled out")
 	}
