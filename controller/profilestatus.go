@@ -198,7 +198,7 @@ func readiness(r *inventory.Rollout) metav1.Condition {
 		return are(metav1.ConditionTrue, reasonNoNodes, "no node is to have it; see spec.nodeSelector")
 	case r.Lacking > 0:
 		first, reason := r.Shown[0], reasonRollingOut
-		if first.State != inventory.Missing {
+		if !first.Late() {
 			reason = reasonNodesFailed
 		}
 		return are(metav1.ConditionFalse, reason, fmt.Sprintf("%s; lacking on %d, node %s: %s", on, r.Lacking, first.Node, first.Reason))

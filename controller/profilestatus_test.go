@@ -243,6 +243,10 @@ func TestReadiness(t *testing.T) {
 			inventory.Rollout{Desired: 2, Lacking: 2, Shown: []inventory.Standing{wrong, late}},
 			"False NodesFailed: installed on 0 of 2 nodes; lacking on 2, node c: x.json has another content",
 		},
+		{
+			inventory.Rollout{Desired: 2, Installed: 1, Lacking: 1, Shown: []inventory.Standing{{Node: "b", State: inventory.Missing, Reason: "cannot be written: no space left on device", Failed: true}}},
+			"False NodesFailed: installed on 1 of 2 nodes; lacking on 1, node b: cannot be written: no space left on device",
+		},
 		{inventory.Rollout{Desired: 2, Lacking: 2, Problem: "it cannot be written"}, "False InvalidProfile: it cannot be written"},
 	} {
 		c := readiness(&tc.rollout)

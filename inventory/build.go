@@ -66,6 +66,7 @@ func build(objects Objects, prev *Index) *Index {
 	b := &builder{
 		Index: &Index{
 			names:     make([]string, len(nodes)),
+			failures:  make(map[string]map[uint32]string),
 			unknown:   bitset.New(uint(len(nodes))),
 			truncated: bitset.New(uint(len(nodes))),
 			reuse:     reuse{sets: make(map[string]*profileList, len(objects.ProfileSets))},
@@ -224,7 +225,6 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 	}
 
 	var seccompDefault, defaultKnown, reporting []uint32
-	failures := make(map[[2]string]string)
 	architectures, runtimes, handlers, roots := make(properties), make(properties), make(properties), make(properties)
 	next := 0
 	for i, n := range nodes {
@@ -254,6 +254,12 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 				seccompDefault = append(seccompDefault, id)
 			}
 		}
+		for _, f := range sn.Facts.Failures {
+			if b.failures[f.Profile] == nil {
+				b.failures[f.Profile] = make(map[uint32]string)
+			}
+			b.failures[f.Profile][id] = f.Reason
+		}
 		if sn.Facts.SeccompRoot != "" {
 			roots.add(sn.Facts.SeccompRoot, id)
 		}
@@ -277,11 +283,7 @@ func (b *builder) addFacts(nodes []*corev1.Node, objects Objects) {
 			b.truncated.Set(uint(i))
 		}
 		b.listed[list] = append(b.listed[list], id)
-		for _, f := range sn.Facts.Failures {
-			failures[[2]string{n.Name, f.Profile}] = f.Reason
-		}
 	}
-	b.failures = failures
 	b.seccompDefault = newMembers(seccompDefault, b.size)
 	b.defaultKnown = newMembers(defaultKnown, b.size)
 	b.architectures = architectures.build(b.size)

@@ -44,11 +44,10 @@ type Index struct {
 	// one by hand.
 	paths proposals
 
-	profiles     map[string]*localhostProfile
+	profiles map[string]*localhostProfile
+	// failures are why agents could not write a LocalhostProfile, by its name and by node.
+	failures     map[string]map[uint32]string
 	profileNames proposals
-
-	// failures are why agents could not write profiles, by node and profile.
-	failures map[[2]string]string
 
 	// seccompDefault are the nodes where that is on, defaultKnown those that say.
 	seccompDefault, defaultKnown   members

@@ -43,10 +43,14 @@ type Standing struct {
 	State State
 	// Digest of what the node has; empty when there is nothing, or nothing is known.
 	Digest string
-	// Reason in a sentence; empty for Present. It is the agent's own where that says why it
-	// could not write the profile.
+	// Reason in a sentence; empty for Present.
 	Reason string
+	// Failed says that the node's agent has tried, and that Reason is why it could not.
+	Failed bool
 }
+
+// Late says that there is nothing to do but to wait.
+func (s *Standing) Late() bool { return s.State == Missing && !s.Failed }
 
 // Rollout is where a LocalhostProfile stands on the nodes that are to have it: those
 // that its nodeSelector chooses, Windows aside. Taints do not count.
@@ -106,9 +110,9 @@ func (x *Index) Rollout(name string, show int) (r Rollout, known bool) {
 				r.Unknown.Examples = append(r.Unknown.Examples, s.Node)
 			}
 			continue
-		case s.State == Missing && !x.failed(s.Node, name) && len(waiting) < show:
+		case s.Late() && len(waiting) < show:
 			waiting = append(waiting, s)
-		case (s.State != Missing || x.failed(s.Node, name)) && len(r.Shown) < show:
+		case !s.Late() && len(r.Shown) < show:
 			r.Shown = append(r.Shown, s)
 		}
 		r.Lacking++
@@ -203,21 +207,19 @@ func (x *Index) having(path, digest string) *bitset.BitSet {
 	return set
 }
 
-func (x *Index) failed(node, profile string) bool { return x.failures[[2]string{node, profile}] != "" }
-
-// standing is what the files say, and what the agent says of them.
+// standing is what the files of the node say, and its agent where it could not write them.
 func (x *Index) standing(name string, p *localhostProfile, id uint) Standing {
-	s := x.compare(name, p, id)
-	if why := x.failures[[2]string{s.Node, name}]; why != "" && s.State != Present && s.State != Unknown {
-		s.Reason = why
+	s := x.compared(name, p, id)
+	if why, failed := x.failures[name][uint32(id)]; failed && s.State != Present && s.State != Unknown && p.problem == "" {
+		s.Failed, s.Reason = true, "cannot be written: "+why
 	}
 	return s
 }
 
-// compare compares both files of a profile, the one for people and the one of the
+// compared compares both files of a profile, the one for people and the one of the
 // generation, with what they are to be. Where no node has the latter, the files are not
 // from an agent of ours, and the former is all there is to have.
-func (x *Index) compare(name string, p *localhostProfile, id uint) Standing {
+func (x *Index) compared(name string, p *localhostProfile, id uint) Standing {
 	s := Standing{Node: x.names[id], State: Present}
 	plain, plainPath := x.fileOn(seccomp.PlainPath(name), id), seccomp.PlainPath(name)
 	if plain != nil {

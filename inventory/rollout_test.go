@@ -28,6 +28,12 @@ func holds(pathsAndDigests ...string) []v1alpha1.ProfileFile {
 	return files
 }
 
+// failing is the report of an agent that could not write the profile app.
+func failing(sn *v1alpha1.SeccompNode, reason string) *v1alpha1.SeccompNode {
+	sn.Facts.Failures = []v1alpha1.WriteFailure{{Profile: "app", Reason: reason}}
+	return sn
+}
+
 func TestRollout(t *testing.T) {
 	current := written(t, `{"defaultAction":"SCMP_ACT_ERRNO"}`)
 	earlier := digest("abcdef012345")
@@ -125,6 +131,16 @@ func TestRollout(t *testing.T) {
 				Shown: []Standing{{Node: "b", State: Missing, Digest: current, Reason: newest + " does not exist"}},
 			},
 		}, {
+			name: "what an agent cannot write is no matter of waiting", nodes: nodesNamed("a", "b", "c"),
+			reports: []*v1alpha1.SeccompNode{reports("a"), failing(reports("b", behind...), "no space left on device"), failing(reports("c", fresh...), "which it could in the end")},
+			want: Rollout{
+				Desired: 3, Installed: 1, Lacking: 2,
+				Shown: []Standing{
+					{Node: "b", State: Missing, Digest: earlier, Reason: "cannot be written: no space left on device", Failed: true},
+					{Node: "a", State: Missing, Reason: appPlain + " does not exist"},
+				},
+			},
+		}, {
 			name: "more files than are listed", nodes: nodesNamed("a"),
 			reports: []*v1alpha1.SeccompNode{truncated(reports("a"))},
 			want:    Rollout{Desired: 1, Unknown: NodeCount{1, []string{"a"}}},
@@ -189,13 +205,6 @@ func TestRolloutShows(t *testing.T) {
 	if want := []string{"n298 drifted", "n299 drifted", "n000 missing", "n001 missing"}; !cmp.Equal(want, shown) || r.Lacking != 300 {
 		t.Errorf("%d lack it, shown %v; want 300 and %v", r.Lacking, shown, want)
 	}
-	// What an agent says that it could not do comes first, in its words.
-	facts[7].Facts.Failures = []v1alpha1.WriteFailure{{Profile: "app", Reason: "write: read-only file system"}}
-	x = NewIndex(Objects{Nodes: nodesNamed(names...), SeccompNodes: facts, LocalhostProfiles: []*v1alpha1.LocalhostProfile{localhost("app", "SCMP_ACT_ERRNO")}})
-	r, _ = x.Rollout("app", 1)
-	if d := cmp.Diff([]Standing{{Node: "n007", State: Missing, Reason: "write: read-only file system"}}, r.Shown); d != "" {
-		t.Errorf("a node that says why (-want +got):\n%s", d)
-	}
 	if _, known := x.Rollout("ap", 4); known {
 		t.Error("a profile that does not exist is rolled out")
 	}
@@ -235,6 +244,20 @@ func TestHeldBack(t *testing.T) {
 	}
 	if names := x.Tainted("z"); len(names) > 0 {
 		t.Errorf("taint z is on %s", strings.Join(names, ", "))
+	}
+}
+
+// TestStandingAfterFailure: what a node has counts, whatever was said about it before.
+func TestStandingAfterFailure(t *testing.T) {
+	current := written(t, `{"defaultAction":"SCMP_ACT_ERRNO"}`)
+	x := NewIndex(Objects{
+		Nodes:             nodesNamed("a"),
+		SeccompNodes:      []*v1alpha1.SeccompNode{failing(reports("a", holds(appPlain, current)...), "no space left on device")},
+		LocalhostProfiles: []*v1alpha1.LocalhostProfile{localhost("app", "SCMP_ACT_ERRNO")},
+	})
+	got, known := x.Standing("app", "a")
+	if d := cmp.Diff(Standing{Node: "a", State: Present, Digest: current}, got); d != "" || !known {
+		t.Errorf("known %v, Standing (-want +got):\n%s", known, d)
 	}
 }
 
