@@ -124,18 +124,23 @@ func (p *Process) Signal(signal syscall.Signal) error {
 
 // Resident is the memory that the program has, in KiB. The launcher became the program, so
 // that the process is its own.
-func (p *Process) Resident() (int, error) {
+func (p *Process) Resident() (int, error) { return p.status("VmRSS") }
+
+// Peak is the most memory that it ever had, in KiB.
+func (p *Process) Peak() (int, error) { return p.status("VmHWM") }
+
+func (p *Process) status(field string) (int, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("read memory of %s: %w", p.Name, err)
 	}
 	for line := range strings.Lines(string(status)) {
 		var size int
-		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &size); err == nil {
+		if _, err := fmt.Sscanf(line, field+": %d kB", &size); err == nil {
 			return size, nil
 		}
 	}
-	return 0, fmt.Errorf("read memory of %s: there is no VmRSS", p.Name)
+	return 0, fmt.Errorf("read memory of %s: there is no %s", p.Name, field)
 }
 
 // Kill ends the program as a crash would, and waits for it.
