@@ -216,10 +216,14 @@ n3: app is missing: seccompgate/app.json does not exist
 	eventuallyStands(t, "app", standing{Digest: app.digest, Served: app.path, Desired: 3, Installed: 3, Ready: "True Installed: installed on 3 of 3 nodes"})
 
 	namespace := shared.namespace(t, "why", map[string]string{enforceLabel: "baseline"})
-	shared.eventually(t, "a pod is made on n1 under the content that all have", func() (bool, string) {
-		a := shared.create(t, namespace, `{apiVersion: v1, kind: Pod, metadata: {name: app, labels: {seccompgate.io/profile: app}}, spec: {nodeName: n1, containers: [{name: app, image: app}, {name: side, image: app, securityContext: {privileged: true}}]}}`)
+	const pod = `{apiVersion: v1, kind: Pod, metadata: {name: app, labels: {seccompgate.io/profile: app}}, spec: {nodeName: n1, containers: [{name: app, image: app}, {name: side, image: app, securityContext: {privileged: true}}]}}`
+	shared.eventually(t, "a pod gets the content that all have", func() (bool, string) {
+		a := shared.try(t, namespace, pod)
 		return a.Allowed() && strings.Contains(fmt.Sprint(a.Object.Object["spec"]), app.path), a.Message
 	})
+	if a := shared.create(t, namespace, pod); !a.Allowed() {
+		t.Fatal(a.Message)
+	}
 	r = seccompctl(t, "why", "pod/app", "-n", namespace)
 	explained := fmt.Sprintf(`pod why/app on node n1
 
