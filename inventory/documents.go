@@ -147,6 +147,13 @@ func (r *documents) chunk(c chunk) error {
 // them is no JSON: braces begin a YAML document, too.
 func (r *documents) jsonStream(c chunk) (done bool, err error) {
 	decoder := jsontext.NewDecoder(bytes.NewReader(c.text))
+	// Lines are counted on from the last value: a big cluster's inventory has thousands.
+	line, counted := c.line, int64(0)
+	lineAt := func(offset int64) int {
+		line += bytes.Count(c.text[counted:offset], []byte("\n"))
+		counted = offset
+		return line
+	}
 	for first := true; ; first = false {
 		before := decoder.InputOffset()
 		value, err := decoder.ReadValue()
@@ -162,13 +169,13 @@ func (r *documents) jsonStream(c chunk) (done bool, err error) {
 				return false, nil
 			}
 			r.count++
-			return true, r.problem(c.line+bytes.Count(c.text[:syntax.ByteOffset], []byte("\n")), "%v; correct the JSON", jsonProblem(syntax))
+			return true, r.problem(lineAt(syntax.ByteOffset), "%v; correct the JSON", jsonProblem(syntax))
 		}
 		r.count++
 		text := c.text[before:decoder.InputOffset()]
 		d := Document{
 			Number: r.count,
-			Line:   c.line + bytes.Count(c.text[:before], []byte("\n")),
+			Line:   lineAt(before),
 			Offset: c.offset + int(before),
 			Text:   text,
 			JSON:   value.Clone(),
