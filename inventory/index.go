@@ -191,10 +191,13 @@ func (x *Index) count(counts *NodeCounts, set *bitset.BitSet, entry *pathNodes) 
 		if have != nil {
 			has = have[i]
 		}
-		notKnown := unknown[i] | truncated[i]&^has
 		counts.Have += bits.OnesCount64(eligible & has)
-		x.add(&counts.Unknown, i, eligible&notKnown)
-		x.add(&counts.Missing, i, eligible&^has&^notKnown)
+		notKnown := unknown[i] | truncated[i]&^has
+		// Mostly nodes have what pods name.
+		if lacking := eligible & (^has | notKnown); lacking != 0 {
+			x.add(&counts.Unknown, i, lacking&notKnown)
+			x.add(&counts.Missing, i, lacking&^notKnown)
+		}
 	}
 }
 
