@@ -53,15 +53,22 @@ func ordinary(n int) *Input {
 	return in
 }
 
+// doubtful is an ordinary pod that meets a condition of a rule, which then finds nothing.
+func doubtful(n int) *Input {
+	in := ordinary(n)
+	in.Profiles["seccompgate/app.json"].BeyondDefault = []BeyondDefault{{Syscall: "chroot", UnlessCapability: []string{"CAP_SYS_CHROOT"}}}
+	return in
+}
+
 // TestAllocations is the gate on one evaluation of four containers, its document included.
 // It does not depend on the machine: a whole request is to stay below 300, and not far
 // above with the strict rules.
 func TestAllocations(t *testing.T) {
 	s := load(t, Options{Parameters: map[string]any{"missingProfile": "any"}})
 	in := ordinary(4)
-	for level, most := range map[Level]float64{Baseline: 210, Restricted: 210, Strict: 255} {
+	for level, most := range map[Level]float64{Baseline: 210, Restricted: 210, Strict: 265} {
 		got := testing.AllocsPerRun(200, func() {
-			if findings, err := s.EvaluateUpTo(t.Context(), in, level); err != nil || len(findings) != 0 {
+			if findings, _, err := s.evaluate(t.Context(), in, s.scope(level)); err != nil || len(findings) != 0 {
 				t.Fatal(findings, err)
 			}
 		})

@@ -170,15 +170,18 @@ type Profile struct {
 	ExpectedDigest string `json:"expectedDigest"`
 	// Drift is nodes when there are several digests, profile when there is one and it is
 	// not the expected, and empty otherwise.
-	Drift          string           `json:"drift"`
-	Grade          string           `json:"grade"`
-	DefaultAction  string           `json:"defaultAction"`
-	Permissive     bool             `json:"permissive"`
-	Dangerous      []string         `json:"dangerous"`
-	Architectures  []string         `json:"architectures"`
-	BeyondDefault  []BeyondDefault  `json:"beyondDefault"`
-	MissingToStart []MissingToStart `json:"missingToStart"`
-	Nodes          ProfileNodes     `json:"nodes"`
+	Drift         string   `json:"drift"`
+	Grade         string   `json:"grade"`
+	DefaultAction string   `json:"defaultAction"`
+	Permissive    bool     `json:"permissive"`
+	Dangerous     []string `json:"dangerous"`
+	Architectures []string `json:"architectures"`
+	// MissingArchitectures are those of eligible nodes that a profile with a list of
+	// architectures leaves out.
+	MissingArchitectures []string         `json:"missingArchitectures"`
+	BeyondDefault        []BeyondDefault  `json:"beyondDefault"`
+	MissingToStart       []MissingToStart `json:"missingToStart"`
+	Nodes                ProfileNodes     `json:"nodes"`
 	// Nearest existing paths, when nodes lack the file.
 	Nearest []string `json:"nearest"`
 }

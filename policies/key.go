@@ -208,6 +208,9 @@ func (k *keyWriter) profile(p *Profile) {
 	if read["architectures"] {
 		k.strings(p.Architectures)
 	}
+	if read["missingArchitectures"] {
+		k.strings(p.MissingArchitectures)
+	}
 	if read["beyondDefault"] {
 		k.integer(len(p.BeyondDefault))
 		for i := range p.BeyondDefault {

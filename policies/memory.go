@@ -79,6 +79,9 @@ func (m *memory) put(key []byte, findings []Finding) {
 
 var keys = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
+// Cleared counts the inputs in which the conditions of no rule were met, so that none was asked.
+func (s *Set) Cleared() uint64 { return s.cleared.Load() }
+
 // Remembered counts how many evaluations were answered from memory, and how many not.
 func (s *Set) Remembered() (hits, misses uint64) {
 	for i := range s.scopes {

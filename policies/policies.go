@@ -16,6 +16,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -62,6 +63,7 @@ type Set struct {
 	scopes      []scope // as levels are in scopeLevels
 	each        map[string]rego.PreparedEvalQuery
 	annotations []string // prefixes
+	cleared     atomic.Uint64
 }
 
 // scope is the rules of a level and of those below it, as they are asked together.
@@ -72,6 +74,7 @@ type scope struct {
 	memory *memory // nil for none
 	// builtIn says that no rule is a user's.
 	builtIn bool
+	bodies  []body // nil when every input has to be asked about
 }
 
 // scopeLevels are the levels whose rules are prepared apart, so that nobody pays for the
@@ -168,6 +171,7 @@ func (s *Set) prepare(ctx context.Context, modules map[string]*ast.Module, parti
 		if sc.reads, err = readsOf(c, sc.rules); err != nil {
 			return err
 		}
+		sc.bodies = bodiesOf(c, sc.rules)
 		if sc.all, err = prepare(ctx, options(c, entryQuery), partialEval); err != nil {
 			return fmt.Errorf("prepare rules: %w", err)
 		}
@@ -271,6 +275,10 @@ func (s *Set) Evaluate(ctx context.Context, in *Input) ([]Finding, error) {
 // may be some all the same.
 func (s *Set) EvaluateUpTo(ctx context.Context, in *Input, level Level) ([]Finding, error) {
 	sc := s.scope(level)
+	if !s.mayFind(sc, in) {
+		s.cleared.Add(1)
+		return nil, nil
+	}
 	if sc.memory == nil {
 		findings, _, err := s.evaluate(ctx, in, sc)
 		return findings, err

@@ -274,7 +274,7 @@ func (b *builder) profiles(m map[string]*Profile) *ast.Term {
 }
 
 func (b *builder) facts(p *Profile) *ast.Term {
-	var room [14][2]*ast.Term
+	var room [15][2]*ast.Term
 	fields := append(room[:0],
 		kv("valid", boolean(p.Valid)),
 		kv("reason", b.str(p.Reason)),
@@ -299,6 +299,9 @@ func (b *builder) facts(p *Profile) *ast.Term {
 	}
 	if read["architectures"] {
 		fields = append(fields, kv("architectures", b.strings(p.Architectures)))
+	}
+	if read["missingArchitectures"] {
+		fields = append(fields, kv("missingArchitectures", b.strings(p.MissingArchitectures)))
 	}
 	if read["beyondDefault"] {
 		fields = append(fields, kv("beyondDefault", list(b, p.BeyondDefault, func(b *builder, d *BeyondDefault) *ast.Term {
@@ -407,7 +410,7 @@ func words() map[string]*ast.Term {
 		name groups until path container readOnly subPath volume field profile
 		index image privileged allowPrivilegeEscalation capabilities declared requested add drop
 		type localhostProfile origin pathFault source known inEffect nearest
-		valid reason digests expectedDigest drift grade defaultAction permissive dangerous architectures
+		valid reason digests expectedDigest drift grade defaultAction permissive dangerous architectures missingArchitectures
 		beyondDefault missingToStart syscall unlessCapability runtime noNewPrivileges syscalls
 		eligible have missing unknown count examples seccompDefault runtimes seccompRoots appliesSeccomp
 

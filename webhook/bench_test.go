@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -184,6 +185,11 @@ func benchReview(t testing.TB, containers int, mixed bool) []byte {
 	return reviewOf(t, req)
 }
 
+// doubtful is a request for whose pod the rules have to run. They find nothing.
+func doubtful(body []byte) []byte {
+	return bytes.Replace(body, []byte(`"annotations":{`), []byte(`"annotations":{"seccomp.security.alpha.kubernetes.io/pod":"runtime/default",`), 1)
+}
+
 // benchRig remembers nothing: each request is judged from scratch.
 func benchRig(t testing.TB) rig {
 	bigIndex() // building it is not measured
@@ -204,8 +210,12 @@ func rememberingRig(t testing.TB) rig {
 }
 
 func eachSize(b *testing.B, run func(b *testing.B, body []byte)) {
+	eachSizeOf(b, slices.Clone, run)
+}
+
+func eachSizeOf(b *testing.B, change func(body []byte) []byte, run func(b *testing.B, body []byte)) {
 	for _, size := range sizes {
-		body := benchReview(b, size.containers, size.mixed)
+		body := change(benchReview(b, size.containers, size.mixed))
 		b.Run(size.name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
@@ -225,7 +235,7 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 // BenchmarkReview is everything between decode and respond: the input of the rules, the
-// look-up of nodes, the rules.
+// look-up of nodes, the conditions of the rules.
 func BenchmarkReview(b *testing.B) {
 	bigIndex() // building it is not measured
 	rules := loadRules(b)
@@ -305,17 +315,25 @@ func BenchmarkRespond(b *testing.B) {
 	}
 }
 
-// BenchmarkValidate is a whole request, but for the network and the HTTP server.
-func BenchmarkValidate(b *testing.B) { benchmarkPath(b, benchRig(b), PathValidate) }
+// BenchmarkValidate is a whole request, but for the network and the HTTP server. Its pod
+// meets the conditions of no rule.
+func BenchmarkValidate(b *testing.B) { benchmarkPath(b, benchRig(b), PathValidate, slices.Clone) }
 
-// BenchmarkValidateRemembered is one for a pod that looks to the rules like one before.
-func BenchmarkValidateRemembered(b *testing.B) { benchmarkPath(b, rememberingRig(b), PathValidate) }
+// BenchmarkValidateEvaluated is one for a pod that the rules have to be asked about.
+func BenchmarkValidateEvaluated(b *testing.B) {
+	benchmarkPath(b, benchRig(b), PathValidate, doubtful)
+}
+
+// BenchmarkValidateRemembered is one for such a pod that looks to the rules like one before.
+func BenchmarkValidateRemembered(b *testing.B) {
+	benchmarkPath(b, rememberingRig(b), PathValidate, doubtful)
+}
 
 // BenchmarkMutate is the same for the mutating webhook.
-func BenchmarkMutate(b *testing.B) { benchmarkPath(b, benchRig(b), PathMutate) }
+func BenchmarkMutate(b *testing.B) { benchmarkPath(b, benchRig(b), PathMutate, slices.Clone) }
 
-func benchmarkPath(b *testing.B, r rig, path string) {
-	eachSize(b, func(b *testing.B, body []byte) {
+func benchmarkPath(b *testing.B, r rig, path string, change func(body []byte) []byte) {
+	eachSizeOf(b, change, func(b *testing.B, body []byte) {
 		call := newCall(b, path, body)
 		for b.Loop() {
 			if status := call.serve(r); status != http.StatusOK {

@@ -169,21 +169,22 @@ func (m *Metrics) count(req *request, resource, decision string) {
 	m.decisions.WithLabelValues(decision, operation, resource).Inc()
 }
 
-// remember counts what is answered from memory. The rules in use count anew when they
-// change.
+// remember counts what is answered without the rules, and what is not. The rules in use
+// count anew when they change.
 func (m *Metrics) remember(current func() *policies.Set) {
 	for _, c := range []struct {
 		result string
-		count  func(hits, misses uint64) uint64
+		count  func(*policies.Set) uint64
 	}{
-		{"remembered", func(hits, _ uint64) uint64 { return hits }},
-		{"evaluated", func(_, misses uint64) uint64 { return misses }},
+		{"cleared", (*policies.Set).Cleared},
+		{"remembered", func(s *policies.Set) uint64 { hits, _ := s.Remembered(); return hits }},
+		{"evaluated", func(s *policies.Set) uint64 { _, misses := s.Remembered(); return misses }},
 	} {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name:        "seccompgate_evaluations_total",
-			Help:        "Pods that the rules were asked about, by whether the answer was remembered; 0 while nothing is to be remembered.",
+			Help:        "Pods by how they were judged: cleared (they meet the conditions of no rule), remembered, or evaluated. The last two are 0 while nothing is to be remembered.",
 			ConstLabels: prometheus.Labels{"result": c.result},
-		}, func() float64 { return float64(c.count(current().Remembered())) }))
+		}, func() float64 { return float64(c.count(current())) }))
 	}
 }
 

@@ -136,10 +136,17 @@ func TestRememberedDecisionsAreCounted(t *testing.T) {
 			t.Errorf("got %q, want %q", o.Message, denied)
 		}
 	}
-	if o := r.validate(t, on(t, "baseline", `{spec: {containers: [{name: app}]}}`)); !o.Allowed {
-		t.Errorf("got %q", o.Message)
+	// The second one meets a condition of a rule that then finds nothing.
+	const fine = `spec: {securityContext: {seccompProfile: {type: RuntimeDefault}}, containers: [{name: app}]}`
+	for _, pod := range []string{
+		`{` + fine + `}`,
+		`{metadata: {annotations: {"seccomp.security.alpha.kubernetes.io/pod": runtime/default}}, ` + fine + `}`,
+	} {
+		if o := r.validate(t, on(t, "baseline", pod)); !o.Allowed {
+			t.Errorf("got %q", o.Message)
+		}
 	}
-	for result, want := range map[string]string{"remembered": "1", "evaluated": "2"} {
+	for result, want := range map[string]string{"cleared": "1", "remembered": "1", "evaluated": "2"} {
 		if got := value(t, m, `seccompgate_evaluations_total{result="`+result+`"}`); got != want {
 			t.Errorf("%s: %s, want %s", result, got, want)
 		}

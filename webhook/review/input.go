@@ -4,6 +4,7 @@ package review
 
 import (
 	"context"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 
@@ -228,11 +229,11 @@ func nodeInput(ctx context.Context, in *policies.Input, s *PodSpec, index *inven
 			in.Profiles = make(map[string]*policies.Profile, 1)
 		}
 		facts := index.Profile(set, p.LocalhostProfile, &placement)
-		in.Profiles[p.LocalhostProfile] = profileInput(&facts)
+		in.Profiles[p.LocalhostProfile] = profileInput(&facts, in.Nodes.Architectures)
 	}
 }
 
-func profileInput(f *inventory.ProfileFacts) *policies.Profile {
+func profileInput(f *inventory.ProfileFacts, nodes []string) *policies.Profile {
 	p := &policies.Profile{
 		Valid: f.Valid, Reason: f.Reason, Digests: f.Digests, ExpectedDigest: f.ExpectedDigest,
 		Grade: f.Grade, DefaultAction: f.DefaultAction, Permissive: f.Permissive,
@@ -247,6 +248,12 @@ func profileInput(f *inventory.ProfileFacts) *policies.Profile {
 		p.Drift = "nodes"
 	case len(f.Digests) == 1 && f.ExpectedDigest != "" && f.Digests[0] != f.ExpectedDigest:
 		p.Drift = "profile"
+	}
+	for _, arch := range nodes {
+		// A profile that lists none covers the node's own.
+		if len(f.Architectures) > 0 && !slices.Contains(f.Architectures, arch) {
+			p.MissingArchitectures = append(p.MissingArchitectures, arch)
+		}
 	}
 	for _, b := range f.BeyondDefault {
 		p.BeyondDefault = append(p.BeyondDefault, policies.BeyondDefault(b))

@@ -19,12 +19,10 @@ import data.seccompgate.lib.lists
 
 deny contains finding if {
 	some path, facts in input.profiles
-	facts.architectures != []
+	facts.missingArchitectures != []
 	facts.nodes.have > 0
 	facts.valid == true
 	input.os != "windows"
-	missing := [arch | some arch in input.nodes.architectures; not arch in facts.architectures]
-	missing != []
 	some container in input.containers
 	container.profile.localhostProfile == path
 	finding := {
@@ -32,7 +30,7 @@ deny contains finding if {
 		"field": container.declared.field,
 		"message": sprintf(
 			"container %q: profile %q lists %s and not %s, which nodes that the pod may use have; make one for each, or restrict the pod",
-			[container.name, container.profile.localhostProfile, lists.shorten(facts.architectures, 3), lists.shorten(missing, 3)],
+			[container.name, container.profile.localhostProfile, lists.shorten(facts.architectures, 3), lists.shorten(facts.missingArchitectures, 3)],
 		),
 	}
 }
