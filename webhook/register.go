@@ -101,8 +101,8 @@ func (h *handlers) serve(path string, decide decider) http.Handler {
 		// A server that cannot set deadlines has its own.
 		_ = control.SetReadDeadline(start.Add(readTimeout))
 		_ = control.SetWriteDeadline(start.Add(writeTimeout))
-		ctx, cancel := context.WithDeadline(r.Context(), start.Add(h.timeoutOf(r)))
-		defer cancel()
+		ctx := withDeadline(r.Context(), start.Add(h.timeoutOf(r)))
+		defer ctx.release()
 
 		buf, _ := buffers.Get().(*bytes.Buffer)
 		defer releaseBuffer(buf)
