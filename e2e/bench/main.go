@@ -2,12 +2,15 @@
 
 // Command bench compares the webhook with Pod Security Admission's own webhook server over
 // HTTPS, in one run and with one core for each: requests per second of pods that were sent
-// before, of new ones that have names of their own, and of pods that look to the rules
-// unlike any before, so that no answer is remembered.
+// before, of new ones that have names of their own, of pods that look to the rules unlike
+// any before, so that no answer is remembered, and of such pods of which both servers have
+// something to say.
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -16,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -38,8 +42,10 @@ import (
 )
 
 var (
-	duration = flag.Duration("duration", 4*time.Second, "of one measurement")
-	rounds   = flag.Int("rounds", 3, "measurements of each kind, of which the median counts")
+	// Short rounds: a machine that others share changes its speed within seconds, and the
+	// ratio is of two measurements side by side.
+	duration = flag.Duration("duration", time.Second, "of one measurement")
+	rounds   = flag.Int("rounds", 11, "measurements of each kind and server, of which the median counts")
 	parallel = flag.Int("parallel", 16, "requests in flight")
 )
 
@@ -56,8 +62,9 @@ func main() {
 
 // server is one of the two that are compared.
 type server struct {
-	name, url string
-	cmd       *exec.Cmd
+	name        string
+	cmd         *exec.Cmd
+	connections []*connection
 }
 
 func run(ctx context.Context) (err error) {
@@ -90,13 +97,14 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
-	labels := map[string]string{"pod-security.kubernetes.io/enforce": "restricted", "seccompgate.io/enforce": "strict"}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: labels}}
-	if _, err := c.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
-		return err
+	for name, labels := range namespaces {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+		if _, err := c.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+			return err
+		}
 	}
 	inventory := filepath.Join(dir, "inventory.json")
-	if err := writeInventory(inventory, labels); err != nil {
+	if err := writeInventory(inventory); err != nil {
 		return err
 	}
 
@@ -160,7 +168,7 @@ func start(ctx context.Context, name, address, path string, env []string, progra
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s := &server{name: name, url: address + path, cmd: cmd}
+	s := &server{name: name, cmd: cmd}
 	client, said := newClient(), ""
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(200 * time.Millisecond) {
 		res, err := client.Get(address + "/readyz")
@@ -168,7 +176,7 @@ func start(ctx context.Context, name, address, path string, env []string, progra
 			text, _ := io.ReadAll(res.Body)
 			_ = res.Body.Close()
 			if res.StatusCode == http.StatusOK {
-				return s, nil
+				return s, s.connect(ctx, address, path)
 			}
 			said = res.Status + " " + string(text)
 		} else {
@@ -187,10 +195,64 @@ func (s *server) stop() {
 }
 
 func newClient() *http.Client {
-	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}, //nolint:gosec // our own servers on the loopback address
-		MaxIdleConnsPerHost: *parallel, ForceAttemptHTTP2: false,
-	}}
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: tlsConfig()}}
+}
+
+func tlsConfig() *tls.Config {
+	return &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}} //nolint:gosec // our own servers on the loopback address
+}
+
+// connection sends requests without what a client for all purposes adds: with that, the
+// load would need more of its core than the server of its own, and be measured in its place.
+type connection struct {
+	*tls.Conn
+	reader *bufio.Reader
+	head   string
+	answer bytes.Buffer
+}
+
+func (s *server) connect(ctx context.Context, address, path string) error {
+	u, err := url.Parse(address + path)
+	if err != nil {
+		return err
+	}
+	dialer := tls.Dialer{Config: tlsConfig()}
+	for range *parallel {
+		c, err := dialer.DialContext(ctx, "tcp", u.Host)
+		if err != nil {
+			return err
+		}
+		s.connections = append(s.connections, &connection{
+			Conn: c.(*tls.Conn), reader: bufio.NewReader(c),
+			head: "POST " + u.RequestURI() + " HTTP/1.1\r\nHost: " + u.Host + "\r\nUser-Agent: kube-apiserver-admission\r\nContent-Type: application/json\r\nAccept: application/json, */*\r\n",
+		})
+	}
+	return nil
+}
+
+// request is the text of a request, as the API server writes it.
+func (c *connection) request(body []byte) []byte {
+	return fmt.Appendf(nil, "%sContent-Length: %d\r\n\r\n%s", c.head, len(body), body)
+}
+
+// send sends a request and reads the answer, which must allow, with warnings or without.
+func (c *connection) send(request []byte, warned bool) error {
+	if _, err := c.Write(request); err != nil {
+		return err
+	}
+	res, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		return err
+	}
+	c.answer.Reset()
+	_, err = c.answer.ReadFrom(res.Body)
+	switch {
+	case err != nil:
+		return err
+	case !bytes.Contains(c.answer.Bytes(), []byte(`"allowed":true`)) || bytes.Contains(c.answer.Bytes(), []byte(`"warnings":`)) != warned:
+		return fmt.Errorf("%s %.500s", res.Status, c.answer.Bytes())
+	}
+	return nil
 }
 
 // measured is what one measurement gave.
@@ -207,29 +269,35 @@ func compare(ctx context.Context, psa, own *server) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "pods\tserver\trequests/s\tp99\tratio")
 	for _, size := range []int{1, 4} {
-		for _, kind := range []kind{seenBefore, newNames, unlikeAny} {
+		for _, kind := range []kind{seenBefore, newNames, unlikeAny, withFindings} {
 			results := make(map[*server][]measured)
+			var ratios []float64
 			for range *rounds {
 				for _, s := range []*server{psa, own} {
-					m, err := load(ctx, s, size, kind)
+					m, err := measure(ctx, s, size, kind)
 					if err != nil {
 						return err
 					}
 					results[s] = append(results[s], m)
 				}
+				last := len(ratios)
+				ratios = append(ratios, results[own][last].perSecond/results[psa][last].perSecond)
 			}
-			base := median(results[psa])
 			for _, s := range []*server{psa, own} {
-				m := median(results[s])
-				fmt.Fprintf(w, "%d containers, %s\t%s\t%.0f\t%.1f ms\t%.2f\n", size, kind, s.name, m.perSecond, float64(m.p99.Microseconds())/1000, m.perSecond/base.perSecond)
+				ratio := 1.0
+				if s == own {
+					ratio = median(ratios, cmp.Compare)
+				}
+				m := median(results[s], func(a, b measured) int { return cmp.Compare(a.perSecond, b.perSecond) })
+				fmt.Fprintf(w, "%d containers, %s\t%s\t%.0f\t%.1f ms\t%.2f\n", size, kind, s.name, m.perSecond, float64(m.p99.Microseconds())/1000, ratio)
 			}
 		}
 	}
 	return w.Flush()
 }
 
-func median(all []measured) measured {
-	sorted := slices.SortedFunc(slices.Values(all), func(a, b measured) int { return int(a.perSecond - b.perSecond) })
+func median[T any](all []T, compare func(a, b T) int) T {
+	sorted := slices.SortedFunc(slices.Values(all), compare)
 	return sorted[len(sorted)/2]
 }
 
@@ -241,6 +309,8 @@ const (
 	seenBefore kind = "seen before"
 	newNames   kind = "new"
 	unlikeAny  kind = "unlike any before"
+	// withFindings are unlike any before, too.
+	withFindings kind = "warned of"
 
 	// container is the name of the first container.
 	container = "worker-000000000"
@@ -250,7 +320,7 @@ const (
 
 // digits of the pod that are counted up.
 func (k kind) digits(body []byte) []byte {
-	text := map[kind]string{newNames: container, unlikeAny: capability}[k]
+	text := map[kind]string{newNames: container, unlikeAny: capability, withFindings: capability}[k]
 	if text == "" {
 		return nil
 	}
@@ -260,82 +330,67 @@ func (k kind) digits(body []byte) []byte {
 
 var serial atomic.Int64
 
-func load(ctx context.Context, s *server, containers int, kind kind) (measured, error) {
-	body, err := review(containers)
+// measure sends pods to a server for a while, over connections that are kept.
+func measure(ctx context.Context, s *server, containers int, kind kind) (measured, error) {
+	body, err := review(containers, kind)
 	if err != nil {
 		return measured{}, err
 	}
-	client := newClient()
-	defer client.CloseIdleConnections()
 	var (
 		wg        sync.WaitGroup
-		count     atomic.Int64
 		lock      sync.Mutex
 		latencies []time.Duration
-		failed    atomic.Pointer[error]
+		failed    error
 	)
-	send := func(body []byte) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Content-Type", "application/json")
-		res, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		answer, err := io.ReadAll(res.Body)
-		_ = res.Body.Close()
-		switch {
-		case err != nil:
-			return err
-		case !bytes.Contains(answer, []byte(`"allowed":true`)):
-			return fmt.Errorf("%s: %s %.500s", s.name, res.Status, answer)
-		}
-		return nil
-	}
-	end := time.Now().Add(*duration)
 	start := time.Now()
-	for range *parallel {
+	end := start.Add(*duration)
+	for _, c := range s.connections {
 		wg.Go(func() {
-			own := make([]time.Duration, 0, 1<<16)
-			text := slices.Clone(body)
-			digits := kind.digits(text)
-			for time.Now().Before(end) && failed.Load() == nil {
+			own := make([]time.Duration, 0, 1<<14)
+			request := c.request(body)
+			digits := kind.digits(request)
+			var err error
+			for begun := time.Now(); err == nil && ctx.Err() == nil && begun.Before(end); {
 				if digits != nil {
 					copy(digits, fmt.Sprintf("%09d", serial.Add(1)))
 				}
-				begun := time.Now()
-				if err := send(text); err != nil {
-					failed.Store(&err)
-					return
-				}
-				own = append(own, time.Since(begun))
-				count.Add(1)
+				err = c.send(request, kind == withFindings)
+				done := time.Now()
+				own = append(own, done.Sub(begun))
+				begun = done
 			}
 			lock.Lock()
+			defer lock.Unlock()
 			latencies = append(latencies, own...)
-			lock.Unlock()
+			failed = errors.Join(failed, err)
 		})
 	}
 	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return measured{}, *err
+	if failed = errors.Join(failed, ctx.Err()); failed != nil {
+		return measured{}, fmt.Errorf("%s: %w", s.name, failed)
 	}
 	slices.Sort(latencies)
-	return measured{float64(count.Load()) / time.Since(start).Seconds(), latencies[len(latencies)*99/100]}, nil
+	return measured{float64(len(latencies)) / time.Since(start).Seconds(), latencies[len(latencies)*99/100]}, nil
 }
 
-// review is the request to create a pod that both servers allow at their strictest.
-func review(containers int) ([]byte, error) {
+// namespaces are one in which both servers enforce their strictest level, and one in which
+// they warn at it.
+var namespaces = map[string]map[string]string{
+	"shop": {"pod-security.kubernetes.io/enforce": "restricted", "seccompgate.io/enforce": "strict"},
+	"lab":  {"pod-security.kubernetes.io/warn": "restricted", "seccompgate.io/warn": "strict"},
+}
+
+// review is the request to create a pod that both servers allow.
+func review(containers int, of kind) ([]byte, error) {
+	namespace := "shop"
 	yes, no := true, false
 	path := "profiles/shared-1.json"
 	pod := corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{
-			GenerateName: "checkout-7d9c5b8f6d-", Namespace: "shop",
-			Labels:      map[string]string{"app.kubernetes.io/name": "checkout", "pod-template-hash": "7d9c5b8f6d", "team": "payments"},
-			Annotations: map[string]string{"prometheus.io/scrape": "true", "checksum/config": strings.Repeat("0f", 32)},
+			GenerateName: "checkout-7d9c5b8f6d-",
+			Labels:       map[string]string{"app.kubernetes.io/name": "checkout", "pod-template-hash": "7d9c5b8f6d", "team": "payments"},
+			Annotations:  map[string]string{"prometheus.io/scrape": "true", "checksum/config": strings.Repeat("0f", 32)},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "checkout-7d9c5b8f6d", UID: "0e9d8c7b-6a5f-4e3d-2c1b-0a9f8e7d6c5b", Controller: &yes, BlockOwnerDeletion: &yes,
 			}},
@@ -345,6 +400,11 @@ func review(containers int) ([]byte, error) {
 			SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: &yes, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost, LocalhostProfile: &path}},
 		},
 	}
+	if of == withFindings {
+		namespace = "lab"
+		pod.Spec.SecurityContext.SeccompProfile = nil
+	}
+	pod.Namespace = namespace
 	var managed strings.Builder
 	for i := range containers {
 		name, drop := container, []corev1.Capability{"ALL", capability}
@@ -373,7 +433,7 @@ func review(containers int) ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
 		"request": map[string]any{
-			"uid": "5f2d6c1a-3b4e-4d5f-8a9b-0c1d2e3f4a5b", "namespace": "shop", "operation": "CREATE",
+			"uid": "5f2d6c1a-3b4e-4d5f-8a9b-0c1d2e3f4a5b", "namespace": namespace, "operation": "CREATE",
 			"kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource, "object": json.RawMessage(object),
 			"userInfo": map[string]any{"username": "system:serviceaccount:kube-system:replicaset-controller", "groups": []string{"system:serviceaccounts", "system:authenticated"}},
 		},
@@ -388,7 +448,7 @@ const (
 )
 
 // writeInventory describes 15,000 nodes in ten pools with 200 profiles each.
-func writeInventory(file string, labels map[string]string) error {
+func writeInventory(file string) error {
 	out, err := os.Create(file)
 	if err != nil {
 		return err
@@ -401,12 +461,14 @@ func writeInventory(file string, labels map[string]string) error {
 		}
 	}
 	type object = map[string]any
-	write(object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": "shop", "labels": labels}})
+	for name, labels := range namespaces {
+		write(object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": name, "labels": labels}})
+	}
 	files := make([]object, 0, profiles)
 	for i := range profiles {
 		files = append(files, object{
 			"path": fmt.Sprintf("profiles/shared-%d.json", i), "digest": fmt.Sprintf("sha256:%064x", i), "valid": true,
-			"analysis": object{"defaultAction": "SCMP_ACT_ERRNO", "grade": "tight"},
+			"analysis": object{"defaultAction": "SCMP_ACT_ERRNO", "grade": "tight", "architectures": []string{"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"}},
 		})
 	}
 	for i := range nodes {
