@@ -11,7 +11,7 @@ import (
 )
 
 // A body of a rule mostly begins with conditions that are plain: a field of a container is
-// there, equals a constant or not, or is above one. They are read out of the compiled rules,
+// there or true, equals a constant or not, or is above one. They are read out of the compiled rules,
 // and asked of the input before a document is made of it. Most pods meet those of no body:
 // then nothing can be found, and the rules need not run.
 //
@@ -136,7 +136,14 @@ func bodyOf(b ast.Body) body {
 // read takes the conditions out of an expression. It returns false for one that is not
 // plain.
 func (r *bodyReader) read(e *ast.Expr) bool {
-	if e.Negated || len(e.With) > 0 || !e.IsCall() || len(e.Operands()) != 2 {
+	if e.Negated || len(e.With) > 0 {
+		return false
+	}
+	if t, ok := e.Terms.(*ast.Term); ok && r.isPlain(t) {
+		r.demand(t)
+		return true
+	}
+	if !e.IsCall() || len(e.Operands()) != 2 {
 		return false
 	}
 	left, right := e.Operand(0), e.Operand(1)
@@ -157,6 +164,23 @@ func (r *bodyReader) read(e *ast.Expr) bool {
 	operators := map[string]operator{ast.NotEqual.Name: isNotEqual, ast.GreaterThan.Name: isAbove}
 	operator, known := operators[name]
 	return known && r.compare(left, operator, right)
+}
+
+// demand requires that a field is there and not false. An item of a list is there only if
+// the list is not empty.
+func (r *bodyReader) demand(t *ast.Term) {
+	if ref, ok := t.Value.(ast.Ref); ok && len(ref) > 1 {
+		if list, known := r.subject(ast.NewTerm(ref[:len(ref)-1])); known && list.of.Kind() == reflect.Slice {
+			r.require(list, condition{operator: isNotEqual})
+			return
+		}
+	}
+	switch s, known := r.subject(t); {
+	case known && s.of.Kind() == reflect.Bool:
+		r.require(s, condition{operator: isEqual, number: 1})
+	case known:
+		r.require(s, condition{operator: isDefined})
+	}
 }
 
 // isPlain says that a term is a constant, a variable, or a field of the input: looking at

@@ -45,6 +45,15 @@ func TestConditions(t *testing.T) {
 		{"the constant first", `"UPDATE" == input.operation`, func(in *Input) { in.Operation = "UPDATE" }, false},
 		{"another text", `input.kind != "Pod"`, func(in *Input) { in.Kind = "Job" }, false},
 		{"a truth", `input.mirror == true`, func(in *Input) { in.Mirror = true }, false},
+		{"a truth by itself", `input.mirror`, func(in *Input) { in.Mirror = true }, false},
+		{"a container's truth by itself", `some c in input.containers
+	c.privileged`, func(in *Input) { in.Containers[1].Privileged = true }, false},
+		{"what may be absent by itself", `input.recording.name`, func(in *Input) { in.Recording = &Recording{Name: "r"} }, false},
+		{"the first of a list by itself", `input.nodes.runtimes[0]`, func(in *Input) { in.Nodes.Runtimes = []string{"runc"} }, false},
+		{"any of a list by itself", `input.nodes.runtimes[_]`, func(in *Input) { in.Nodes.Runtimes = []string{"runc"} }, false},
+		{"a text by itself", `input.operation
+	input.mirror == true`, func(in *Input) { in.Mirror = true }, false},
+		{"a label by itself", `input.labels.nothing`, always, true},
 		{"a number", `input.nodes.eligible == 0`, func(in *Input) { in.Nodes.Eligible = 0 }, false},
 		{"above a number", `input.nodes.eligible > 5`, func(in *Input) { in.Nodes.Eligible = 6 }, false},
 		{"not a number", `input.nodes.eligible != 5`, func(in *Input) { in.Nodes.Eligible = 6 }, false},

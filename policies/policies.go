@@ -279,6 +279,11 @@ func (s *Set) EvaluateUpTo(ctx context.Context, in *Input, level Level) ([]Findi
 		s.cleared.Add(1)
 		return nil, nil
 	}
+	return s.ask(ctx, in, sc)
+}
+
+// ask answers from memory or by the rules, whatever their conditions.
+func (s *Set) ask(ctx context.Context, in *Input, sc *scope) ([]Finding, error) {
 	if sc.memory == nil {
 		findings, _, err := s.evaluate(ctx, in, sc)
 		return findings, err

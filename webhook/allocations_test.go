@@ -13,7 +13,7 @@ import (
 func TestAllocations(t *testing.T) {
 	most := map[string]float64{
 		PathValidate + "/small": 42, PathValidate + "/medium": 58, PathValidate + "/medium-mixed": 62, PathValidate + "/huge": 180,
-		PathValidate + " evaluated/small": 240, PathValidate + " evaluated/medium": 280, PathValidate + " evaluated/medium-mixed": 300, PathValidate + " evaluated/huge": 630,
+		PathValidate + " evaluated/small": 235, PathValidate + " evaluated/medium": 270, PathValidate + " evaluated/medium-mixed": 290, PathValidate + " evaluated/huge": 570,
 		PathValidate + " remembered/small": 48, PathValidate + " remembered/medium": 65, PathValidate + " remembered/medium-mixed": 72, PathValidate + " remembered/huge": 190,
 		PathMutate + "/small": 42, PathMutate + "/medium": 58, PathMutate + "/medium-mixed": 60, PathMutate + "/huge": 185,
 	}

@@ -18,10 +18,11 @@
 #   remediation: Create a LocalhostProfile, so that the nodes get the file, or restrict the pod to nodes that have it.
 package seccompgate.rules.profile_missing
 
+# A group with nodes has examples. Asking for the first costs nothing, a comparison does.
 deny contains finding if {
 	some container in input.containers
 	facts := input.profiles[container.profile.localhostProfile]
-	facts.nodes.missing.count > 0
+	facts.nodes.missing.examples[0]
 	input.os != "windows"
 	_counts(facts.nodes)
 	finding := {
@@ -39,7 +40,7 @@ deny contains finding if {
 deny contains finding if {
 	some container in input.containers
 	facts := input.profiles[container.profile.localhostProfile]
-	facts.nodes.unknown.count > 0
+	facts.nodes.unknown.examples[0]
 	facts.nodes.missing.count == 0
 	input.os != "windows"
 	_counts(facts.nodes)
