@@ -24,7 +24,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -33,9 +33,14 @@ import (
 	"text/tabwriter"
 	"time"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/seccompgate/seccompgate/e2e/cluster"
@@ -68,7 +73,7 @@ type server struct {
 }
 
 func run(ctx context.Context) (err error) {
-	if runtime.NumCPU() < 2 {
+	if goruntime.NumCPU() < 2 {
 		return errors.New("two cores are needed: one for the server, one for the load")
 	}
 	dir, err := os.MkdirTemp("", "seccompgate-bench-")
@@ -102,6 +107,10 @@ func run(ctx context.Context) (err error) {
 		if _, err := c.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 			return err
 		}
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: serviceAccount}}
+		if _, err := c.Client.CoreV1().ServiceAccounts(name).Create(ctx, account, metav1.CreateOptions{}); err != nil {
+			return err
+		}
 	}
 	inventory := filepath.Join(dir, "inventory.json")
 	if err := writeInventory(inventory); err != nil {
@@ -127,7 +136,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer psa.stop()
-	return compare(ctx, psa, own)
+	return compare(ctx, c.Client, psa, own)
 }
 
 // shippedEnvironment is the environment that the first container of a Deployment is given in
@@ -261,7 +270,7 @@ type measured struct {
 	p99       time.Duration
 }
 
-func compare(ctx context.Context, psa, own *server) error {
+func compare(ctx context.Context, client kubernetes.Interface, psa, own *server) error {
 	// The load keeps off the servers' core, as far as one process can.
 	if out, err := exec.CommandContext(ctx, "taskset", "-a", "-c", "-p", "1", fmt.Sprint(os.Getpid())).CombinedOutput(); err != nil {
 		return fmt.Errorf("taskset: %w\n%s", err, out)
@@ -270,11 +279,15 @@ func compare(ctx context.Context, psa, own *server) error {
 	fmt.Fprintln(w, "pods\tserver\trequests/s\tp99\tratio")
 	for _, size := range []int{1, 4} {
 		for _, kind := range []kind{seenBefore, newNames, unlikeAny, withFindings} {
+			body, err := review(ctx, client, size, kind)
+			if err != nil {
+				return err
+			}
 			results := make(map[*server][]measured)
 			var ratios []float64
 			for range *rounds {
 				for _, s := range []*server{psa, own} {
-					m, err := measure(ctx, s, size, kind)
+					m, err := measure(ctx, s, body, kind)
 					if err != nil {
 						return err
 					}
@@ -289,7 +302,7 @@ func compare(ctx context.Context, psa, own *server) error {
 					ratio = median(ratios, cmp.Compare)
 				}
 				m := median(results[s], func(a, b measured) int { return cmp.Compare(a.perSecond, b.perSecond) })
-				fmt.Fprintf(w, "%d containers, %s\t%s\t%.0f\t%.1f ms\t%.2f\n", size, kind, s.name, m.perSecond, float64(m.p99.Microseconds())/1000, ratio)
+				fmt.Fprintf(w, "%d containers, %.1f KB, %s\t%s\t%.0f\t%.1f ms\t%.2f\n", size, float64(len(body))/1000, kind, s.name, m.perSecond, float64(m.p99.Microseconds())/1000, ratio)
 			}
 		}
 	}
@@ -318,24 +331,27 @@ const (
 	capability = "CAP_000000000"
 )
 
-// digits of the pod that are counted up.
-func (k kind) digits(body []byte) []byte {
+// digits are the places in the request that are counted up.
+func (k kind) digits(request []byte) [][]byte {
 	text := map[kind]string{newNames: container, unlikeAny: capability, withFindings: capability}[k]
 	if text == "" {
 		return nil
 	}
-	at := bytes.Index(body, []byte(text)) + strings.Index(text, "0")
-	return body[at : at+9]
+	var all [][]byte
+	for rest := request; ; {
+		_, after, found := bytes.Cut(rest, []byte(text))
+		if !found {
+			return all
+		}
+		all = append(all, rest[len(rest)-len(after)-len("000000000"):len(rest)-len(after)])
+		rest = after
+	}
 }
 
 var serial atomic.Int64
 
 // measure sends pods to a server for a while, over connections that are kept.
-func measure(ctx context.Context, s *server, containers int, kind kind) (measured, error) {
-	body, err := review(containers, kind)
-	if err != nil {
-		return measured{}, err
-	}
+func measure(ctx context.Context, s *server, body []byte, kind kind) (measured, error) {
 	var (
 		wg        sync.WaitGroup
 		lock      sync.Mutex
@@ -351,8 +367,11 @@ func measure(ctx context.Context, s *server, containers int, kind kind) (measure
 			digits := kind.digits(request)
 			var err error
 			for begun := time.Now(); err == nil && ctx.Err() == nil && begun.Before(end); {
-				if digits != nil {
-					copy(digits, fmt.Sprintf("%09d", serial.Add(1)))
+				if len(digits) > 0 {
+					number := fmt.Sprintf("%09d", serial.Add(1))
+					for _, d := range digits {
+						copy(d, number)
+					}
 				}
 				err = c.send(request, kind == withFindings)
 				done := time.Now()
@@ -380,64 +399,86 @@ var namespaces = map[string]map[string]string{
 	"lab":  {"pod-security.kubernetes.io/warn": "restricted", "seccompgate.io/warn": "strict"},
 }
 
-// review is the request to create a pod that both servers allow.
-func review(containers int, of kind) ([]byte, error) {
-	namespace := "shop"
-	yes, no := true, false
-	path := "profiles/shared-1.json"
-	pod := corev1.Pod{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+const serviceAccount = "checkout"
+
+// review is the request to create a pod that both servers allow, as the API server sends
+// it: the pod is what the server makes of it, with its defaults, its token volume and its
+// managed fields.
+func review(ctx context.Context, client kubernetes.Interface, containers int, of kind) ([]byte, error) {
+	namespace, profile := "shop", &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost, LocalhostProfile: new("profiles/shared-1.json")}
+	if of == withFindings {
+		namespace, profile = "lab", nil
+	}
+	pod, err := client.CoreV1().Pods(namespace).Create(ctx, podOf(containers, profile), metav1.CreateOptions{
+		DryRun: []string{metav1.DryRunAll}, FieldManager: "kube-controller-manager",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a pod: %w", err)
+	}
+	pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+	kind := metav1.GroupVersionKind(pod.GroupVersionKind())
+	resource := metav1.GroupVersionResource(corev1.SchemeGroupVersion.WithResource("pods"))
+	no := false
+	return json.Marshal(&admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"},
+		Request: &admissionv1.AdmissionRequest{
+			UID: uuid.NewUUID(), Kind: kind, Resource: resource, RequestKind: &kind, RequestResource: &resource,
+			Name: pod.Name, Namespace: namespace, Operation: admissionv1.Create, DryRun: &no,
+			UserInfo: authenticationv1.UserInfo{
+				Username: "system:serviceaccount:kube-system:replicaset-controller", UID: string(uuid.NewUUID()),
+				Groups: []string{"system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"},
+				Extra:  map[string]authenticationv1.ExtraValue{"authentication.kubernetes.io/credential-id": {"JTI=" + string(uuid.NewUUID())}},
+			},
+			Object:  runtime.RawExtension{Object: pod},
+			Options: runtime.RawExtension{Object: &metav1.CreateOptions{TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}}},
+		},
+	})
+}
+
+// podOf is what a ReplicaSet makes. With one container it is as plain as the level
+// restricted lets a pod be, which is where a server has least to read. Of four containers
+// one is a sidecar and one an init container, and they have what such pods mostly have.
+func podOf(containers int, profile *corev1.SeccompProfile) *corev1.Pod {
+	yes, no, always := true, false, corev1.ContainerRestartPolicyAlways
+	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			GenerateName: "checkout-7d9c5b8f6d-",
 			Labels:       map[string]string{"app.kubernetes.io/name": "checkout", "pod-template-hash": "7d9c5b8f6d", "team": "payments"},
-			Annotations:  map[string]string{"prometheus.io/scrape": "true", "checksum/config": strings.Repeat("0f", 32)},
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "checkout-7d9c5b8f6d", UID: "0e9d8c7b-6a5f-4e3d-2c1b-0a9f8e7d6c5b", Controller: &yes, BlockOwnerDeletion: &yes,
+				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "checkout-7d9c5b8f6d", UID: uuid.NewUUID(), Controller: &yes, BlockOwnerDeletion: &yes,
 			}},
 		},
 		Spec: corev1.PodSpec{
-			ServiceAccountName: "checkout", RestartPolicy: corev1.RestartPolicyAlways, NodeSelector: map[string]string{"pool": "3"},
-			SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: &yes, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost, LocalhostProfile: &path}},
+			ServiceAccountName: serviceAccount, NodeSelector: map[string]string{"pool": "3"},
+			SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: &yes, SeccompProfile: profile},
 		},
 	}
-	if of == withFindings {
-		namespace = "lab"
-		pod.Spec.SecurityContext.SeccompProfile = nil
-	}
-	pod.Namespace = namespace
-	var managed strings.Builder
 	for i := range containers {
-		name, drop := container, []corev1.Capability{"ALL", capability}
-		if i > 0 {
-			name, drop = fmt.Sprintf("helper-%d", i), drop[:1]
+		c := corev1.Container{
+			Name: fmt.Sprintf("helper-%d", i), Image: "registry.example/payments/checkout:4.7.1",
+			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
 		}
-		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{
-			Name: name, Image: "registry.example/payments/checkout:4.7.1", Args: []string{"--config=/etc/checkout/config.yaml", "--listen=:8080"},
-			Env:             []corev1.EnvVar{{Name: "LOG_LEVEL", Value: "info"}, {Name: "DATABASE_URL", Value: "postgres://checkout.payments.svc.cluster.local:5432/checkout?sslmode=verify-full"}},
-			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, Capabilities: &corev1.Capabilities{Drop: drop}},
-			VolumeMounts:    []corev1.VolumeMount{{Name: "config", MountPath: "/etc/checkout", ReadOnly: true}},
-		})
-		fmt.Fprintf(&managed, `,"k:{\"name\":\"helper-%d\"}":{".":{},"f:args":{},"f:env":{".":{},"k:{\"name\":\"DATABASE_URL\"}":{".":{},"f:name":{},"f:value":{}}},"f:image":{},"f:imagePullPolicy":{},"f:name":{},"f:resources":{},"f:securityContext":{".":{},"f:allowPrivilegeEscalation":{},"f:capabilities":{".":{},"f:drop":{}},"f:readOnlyRootFilesystem":{}},"f:volumeMounts":{".":{},"k:{\"mountPath\":\"/etc/checkout\"}":{".":{},"f:mountPath":{},"f:name":{},"f:readOnly":{}}}}`, i)
+		if containers > 1 {
+			c.Args = []string{"--config=/etc/checkout/config.yaml", "--listen=:8080"}
+			c.Env = []corev1.EnvVar{{Name: "LOG_LEVEL", Value: "info"}, {Name: "DATABASE_URL", Value: "postgres://checkout.payments.svc.cluster.local:5432/checkout?sslmode=verify-full"}}
+			c.VolumeMounts = []corev1.VolumeMount{{Name: "config", MountPath: "/etc/checkout", ReadOnly: true}}
+		}
+		list := &pod.Spec.Containers
+		switch i {
+		case 0:
+			c.Name, c.SecurityContext.Capabilities.Drop = container, append(c.SecurityContext.Capabilities.Drop, capability)
+		case 1:
+			c.RestartPolicy, list = &always, &pod.Spec.InitContainers
+		case 2:
+			list = &pod.Spec.InitContainers
+		}
+		*list = append(*list, c)
 	}
-	pod.Spec.Volumes = []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "checkout"}}}}}
-	pod.ManagedFields = []metav1.ManagedFieldsEntry{{
-		Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
-		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{".":{},"f:team":{}}},"f:spec":{"f:containers":{".":{}` + managed.String() + `}}}`),
-	}}
-	object, err := json.Marshal(&pod)
-	if err != nil {
-		return nil, err
+	if containers > 1 {
+		pod.Annotations = map[string]string{"prometheus.io/scrape": "true", "checksum/config": strings.Repeat("0f", 32)}
+		pod.Spec.Volumes = []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "checkout"}}}}}
 	}
-	kind := map[string]string{"group": "", "version": "v1", "kind": "Pod"}
-	resource := map[string]string{"group": "", "version": "v1", "resource": "pods"}
-	return json.Marshal(map[string]any{
-		"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-		"request": map[string]any{
-			"uid": "5f2d6c1a-3b4e-4d5f-8a9b-0c1d2e3f4a5b", "namespace": namespace, "operation": "CREATE",
-			"kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource, "object": json.RawMessage(object),
-			"userInfo": map[string]any{"username": "system:serviceaccount:kube-system:replicaset-controller", "groups": []string{"system:serviceaccounts", "system:authenticated"}},
-		},
-	})
+	return pod
 }
 
 // Sizes of the cluster that is known.
