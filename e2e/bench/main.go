@@ -280,8 +280,11 @@ func compare(ctx context.Context, client kubernetes.Interface, psa, own *server)
 	for _, size := range []int{1, 4} {
 		for _, kind := range []kind{seenBefore, newNames, unlikeAny, withFindings} {
 			body, err := review(ctx, client, size, kind)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case kind != seenBefore && len(kind.digits(body)) == 0:
+				return fmt.Errorf("pods that are %s would all be equal: %s", kind, body)
 			}
 			results := make(map[*server][]measured)
 			var ratios []float64
@@ -338,13 +341,14 @@ func (k kind) digits(request []byte) [][]byte {
 		return nil
 	}
 	var all [][]byte
-	for rest := request; ; {
-		_, after, found := bytes.Cut(rest, []byte(text))
+	for {
+		_, after, found := bytes.Cut(request, []byte(text))
 		if !found {
 			return all
 		}
-		all = append(all, rest[len(rest)-len(after)-len("000000000"):len(rest)-len(after)])
-		rest = after
+		end := len(request) - len(after)
+		all = append(all, request[end-len("000000000"):end])
+		request = after
 	}
 }
 
