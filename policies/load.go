@@ -272,11 +272,7 @@ func (l *loader) load(ctx context.Context, of []*bundle, partialEval time.Durati
 	if err := s.prepare(ctx, c.modules, partialEval); err != nil {
 		return nil, err
 	}
-	for i := range s.scopes {
-		if !s.scopes[i].reads.top["object"] {
-			s.scopes[i].memory = newMemory(l.opts.Remember)
-		}
-	}
+	s.memory = newMemory(l.opts.Remember)
 	return s, nil
 }
 

@@ -84,11 +84,8 @@ func (s *Set) Cleared() uint64 { return s.cleared.Load() }
 
 // Remembered counts how many evaluations were answered from memory, and how many not.
 func (s *Set) Remembered() (hits, misses uint64) {
-	for i := range s.scopes {
-		if m := s.scopes[i].memory; m != nil {
-			hits += m.hits.Load()
-			misses += m.misses.Load()
-		}
+	if s.memory == nil {
+		return 0, 0
 	}
-	return hits, misses
+	return s.memory.hits.Load(), s.memory.misses.Load()
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -258,13 +259,15 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range 1000 {
 		in := doubtful(1)
 		in.Containers[0].Field = fmt.Sprint("spec.containers[", i, "]")
-		if _, err := s.Evaluate(t.Context(), in); err != nil {
-			t.Fatal(err)
+		for _, level := range scopeLevels() {
+			if _, err := s.EvaluateUpTo(t.Context(), in, level); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	kept := 0
-	for i := range s.scope(Strict).memory.shards {
-		kept += s.scope(Strict).memory.shards[i].known.Len()
+	for i := range s.memory.shards {
+		kept += s.memory.shards[i].known.Len()
 	}
 	if kept > 32 || kept < 16 {
 		t.Errorf("%d decisions are remembered, want at most 32", kept)
@@ -278,6 +281,35 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	if hits, _ := s.Remembered(); hits != 0 {
 		t.Errorf("%d hits, want none", hits)
+	}
+}
+
+// TestScopesShareTheMemory asks each scope about the same input: what one has found is no
+// answer of another.
+func TestScopesShareTheMemory(t *testing.T) {
+	always := Policy{Name: "mine", Modules: map[string]string{"mine.rego": `# METADATA
+# title: All
+# description: Finds something in every pod.
+# custom: {level: strict, since: v0.1, remediation: None.}
+package seccompgate.rules.mine
+
+deny contains {"container": "", "field": "", "message": "m"} if input.kind == "Pod"
+`}}
+	s := load(t, Options{Remember: 32, Policies: []Policy{always}})
+	// Otherwise what is read makes their keys differ.
+	s.scopes[0].reads, s.scopes[0].builtIn = s.scopes[1].reads, s.scopes[1].builtIn
+	for range 2 {
+		for _, level := range scopeLevels() {
+			in := ordinary(1)
+			in.Containers[0].Declared.Type = "Unconfined"
+			found, err := s.EvaluateUpTo(t.Context(), in, level)
+			if mine := slices.ContainsFunc(found, func(f Finding) bool { return f.Rule == "mine" }); err != nil || mine != (level == Strict) {
+				t.Errorf("level %s finds %+v, error %v", level, found, err)
+			}
+		}
+	}
+	if hits, misses := s.Remembered(); hits != 2 || misses != 2 {
+		t.Errorf("%d hits and %d misses, want 2 of each", hits, misses)
 	}
 }
 

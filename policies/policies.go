@@ -61,6 +61,7 @@ type Set struct {
 
 	store       storage.Store
 	scopes      []scope // as levels are in scopeLevels
+	memory      *memory // of all scopes; nil for none
 	each        map[string]rego.PreparedEvalQuery
 	annotations []string // prefixes
 	cleared     atomic.Uint64
@@ -68,10 +69,11 @@ type Set struct {
 
 // scope is the rules of a level and of those below it, as they are asked together.
 type scope struct {
-	rules  []*Rule
-	reads  reads
-	all    rego.PreparedEvalQuery
-	memory *memory // nil for none
+	rules []*Rule
+	reads reads
+	all   rego.PreparedEvalQuery
+	// number of the scope, which keys begin with: scopes find different things in an input.
+	number byte
 	// builtIn says that no rule is a user's.
 	builtIn bool
 	bodies  []body // nil when every input has to be asked about
@@ -154,8 +156,8 @@ func (s *Set) prepare(ctx context.Context, modules map[string]*ast.Module, parti
 			rego.DisableInlining(severalDefinitions(c)),
 		}
 	}
-	for _, level := range scopeLevels() {
-		sc := scope{builtIn: true}
+	for number, level := range scopeLevels() {
+		sc := scope{number: byte(number), builtIn: true}
 		for i := range s.rules {
 			if r := &s.rules[i]; r.Level.Rank() <= level.Rank() {
 				sc.rules = append(sc.rules, r)
@@ -284,7 +286,7 @@ func (s *Set) EvaluateUpTo(ctx context.Context, in *Input, level Level) ([]Findi
 
 // ask answers from memory or by the rules, whatever their conditions.
 func (s *Set) ask(ctx context.Context, in *Input, sc *scope) ([]Finding, error) {
-	if sc.memory == nil {
+	if s.memory == nil || sc.reads.top["object"] {
 		findings, _, err := s.evaluate(ctx, in, sc)
 		return findings, err
 	}
@@ -293,7 +295,7 @@ func (s *Set) ask(ctx context.Context, in *Input, sc *scope) ([]Finding, error) 
 	if sc.builtIn {
 		if n := hideNames(in); n != nil {
 			defer n.release()
-			key := n.in.appendKey((*buffer)[:0], sc.reads)
+			key := n.in.appendKey(append((*buffer)[:0], sc.number), sc.reads)
 			*buffer = key
 			if !n.foreign(key) {
 				findings, err := s.recall(ctx, &n.in, sc, key)
@@ -302,19 +304,19 @@ func (s *Set) ask(ctx context.Context, in *Input, sc *scope) ([]Finding, error) 
 			}
 		}
 	}
-	key := in.appendKey((*buffer)[:0], sc.reads)
+	key := in.appendKey(append((*buffer)[:0], sc.number), sc.reads)
 	*buffer = key
 	return s.recall(ctx, in, sc, key)
 }
 
 // recall answers from memory, and asks the rules when it has no answer.
 func (s *Set) recall(ctx context.Context, in *Input, sc *scope, key []byte) ([]Finding, error) {
-	if findings, ok := sc.memory.get(key); ok {
+	if findings, ok := s.memory.get(key); ok {
 		return findings, nil
 	}
 	findings, whole, err := s.evaluate(ctx, in, sc)
 	if err == nil && whole {
-		sc.memory.put(key, findings)
+		s.memory.put(key, findings)
 	}
 	return findings, err
 }
