@@ -51,10 +51,6 @@ func (p *Policy) Declares(id string) bool {
 // error of a broken rule names file and line; all problems that the compiler finds are in
 // it.
 func Load(ctx context.Context, opts Options) (*Set, error) {
-	return loadWithin(ctx, opts, partialEvalTimeout)
-}
-
-func loadWithin(ctx context.Context, opts Options, partialEval time.Duration) (*Set, error) {
 	l, err := newLoader(opts)
 	if err != nil {
 		return nil, err
@@ -67,7 +63,7 @@ func loadWithin(ctx context.Context, opts Options, partialEval time.Duration) (*
 		}
 		return nil, errors.Join(errs...)
 	}
-	return l.load(ctx, bundles, partialEval)
+	return l.load(ctx, bundles)
 }
 
 // byAge are the policies in the order in which they take names.
@@ -96,12 +92,12 @@ func LoadGood(ctx context.Context, opts Options, before []Policy) (*Loaded, erro
 	}
 	wanted := byAge(opts.Policies)
 	if bundles, broken := parsePolicies(wanted); len(broken) == 0 {
-		if set, err := l.load(ctx, bundles, partialEvalTimeout); err == nil {
+		if set, err := l.load(ctx, bundles); err == nil {
 			return &Loaded{Set: set, Policies: wanted}, nil
 		}
 	}
 	bundles, used, broken := l.choose(wanted, before)
-	set, err := l.load(ctx, bundles, partialEvalTimeout)
+	set, err := l.load(ctx, bundles)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +249,7 @@ func (l *loader) check(of []*bundle) error {
 	return compileStrictly(c.modules)
 }
 
-func (l *loader) load(ctx context.Context, of []*bundle, partialEval time.Duration) (*Set, error) {
+func (l *loader) load(ctx context.Context, of []*bundle) (*Set, error) {
 	c, err := l.collect(of)
 	if err != nil {
 		return nil, err
@@ -269,7 +265,7 @@ func (l *loader) load(ctx context.Context, of []*bundle, partialEval time.Durati
 	if err := compileStrictly(c.modules); err != nil {
 		return nil, err
 	}
-	if err := s.prepare(ctx, c.modules, partialEval); err != nil {
+	if err := s.prepare(ctx, c.modules); err != nil {
 		return nil, err
 	}
 	s.memory = newMemory(l.opts.Remember)

@@ -3,7 +3,7 @@
 // Package policies holds the rules and the one way to run them. A rule is a folder
 // below rules: adding one is all that a new rule needs. All rules are compiled once,
 // strictly, against the schema of the input and without any builtin that is not
-// deterministic or that reaches the network or the host, and are partially evaluated
+// deterministic or that reaches the network or the host. Ours are partially evaluated
 // into one prepared query.
 package policies
 
@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/metrics"
@@ -33,10 +32,6 @@ var builtin embed.FS
 // maxPolicyBytes bounds one file of a user's policies: far above any rule, far below
 // what would stall a load.
 const maxPolicyBytes = 1 << 20
-
-// partialEvalTimeout bounds the partial evaluation of a user's rules, which can blow up.
-// Above it they are evaluated as written: slower for each request, equal in result.
-const partialEvalTimeout = 10 * time.Second
 
 // Options of Load.
 type Options struct {
@@ -71,7 +66,8 @@ type Set struct {
 type scope struct {
 	rules []*Rule
 	reads reads
-	all   rego.PreparedEvalQuery
+	// queries give together the findings of all rules.
+	queries []rego.PreparedEvalQuery
 	// number of the scope, which keys begin with: scopes find different things in an input.
 	number byte
 	// builtIn says that no rule is a user's.
@@ -122,12 +118,20 @@ func entry(rules []*Rule) (*ast.Module, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "package %s\n", entryPackage)
 	for _, r := range rules {
-		fmt.Fprintf(&b, "findings contains [%q, finding] if some finding in data.%s.%s.deny\n", r.pkg, rulesPackage, r.pkg)
+		line := fmt.Sprintf("contains [%q, finding] if some finding in data.%s.%s.deny\n", r.pkg, rulesPackage, r.pkg)
+		b.WriteString("findings " + line)
+		if !r.BuiltIn {
+			b.WriteString("own " + line)
+		}
 	}
 	return ast.ParseModule("entry.rego", b.String())
 }
 
-const entryQuery = "data." + entryPackage + ".findings"
+const (
+	entryQuery = "data." + entryPackage + ".findings"
+	// ownQuery is about a user's rules alone.
+	ownQuery = "data." + entryPackage + ".own"
+)
 
 // compileStrictly finds all that the compiler has to say about modules.
 func compileStrictly(modules map[string]*ast.Module) error {
@@ -147,7 +151,12 @@ func compileStrictly(modules map[string]*ast.Module) error {
 }
 
 // prepare makes the queries of modules that have been compiled strictly.
-func (s *Set) prepare(ctx context.Context, modules map[string]*ast.Module, partialEval time.Duration) error {
+//
+// The built-in rules are partially evaluated, and tests show that they find the same
+// afterwards. That does not hold for all Rego: where a function is negated or compared with
+// a constant, and undefined for the input, the result may be another. A user's rules are
+// evaluated as they are written.
+func (s *Set) prepare(ctx context.Context, modules map[string]*ast.Module) error {
 	s.store = inmem.NewFromObjectWithOpts(map[string]any{}, inmem.OptReturnASTValuesOnRead(true))
 	options := func(c *ast.Compiler, query string) []func(*rego.Rego) {
 		return []func(*rego.Rego){
@@ -157,15 +166,17 @@ func (s *Set) prepare(ctx context.Context, modules map[string]*ast.Module, parti
 		}
 	}
 	for number, level := range scopeLevels() {
-		sc := scope{number: byte(number), builtIn: true}
+		sc := scope{number: byte(number)}
+		var builtIn []*Rule
 		for i := range s.rules {
 			if r := &s.rules[i]; r.Level.Rank() <= level.Rank() {
 				sc.rules = append(sc.rules, r)
-				sc.builtIn = sc.builtIn && r.BuiltIn
+				if r.BuiltIn {
+					builtIn = append(builtIn, r)
+				}
 			}
 		}
-		// Partial evaluation adds the modules that it writes to the compiler, under names
-		// that are always the same.
+		sc.builtIn = len(builtIn) == len(sc.rules)
 		c, err := compiler(modules, sc.rules)
 		if err != nil {
 			return err
@@ -174,9 +185,23 @@ func (s *Set) prepare(ctx context.Context, modules map[string]*ast.Module, parti
 			return err
 		}
 		sc.bodies = bodiesOf(c, sc.rules)
-		if sc.all, err = prepare(ctx, options(c, entryQuery), partialEval); err != nil {
+		if !sc.builtIn {
+			q, err := rego.New(options(c, ownQuery)...).PrepareForEval(ctx)
+			if err != nil {
+				return fmt.Errorf("prepare a user's rules: %w", err)
+			}
+			sc.queries = append(sc.queries, q)
+			// Partial evaluation adds the modules that it writes to the compiler, under names
+			// that are always the same.
+			if c, err = compiler(modules, builtIn); err != nil {
+				return err
+			}
+		}
+		q, err := rego.New(options(c, entryQuery)...).PrepareForEval(ctx, rego.WithPartialEval())
+		if err != nil {
 			return fmt.Errorf("prepare rules: %w", err)
 		}
+		sc.queries = append(sc.queries, q)
 		s.scopes = append(s.scopes, sc)
 	}
 
@@ -211,16 +236,6 @@ func compiler(modules map[string]*ast.Module, rules []*Rule) (*ast.Compiler, err
 		return nil, compileError(c.Errors)
 	}
 	return c, nil
-}
-
-func prepare(ctx context.Context, options []func(*rego.Rego), partialEval time.Duration) (rego.PreparedEvalQuery, error) {
-	bounded, cancel := context.WithTimeout(ctx, partialEval)
-	defer cancel()
-	q, err := rego.New(options...).PrepareForEval(bounded, rego.WithPartialEval())
-	if err == nil || bounded.Err() == nil || ctx.Err() != nil {
-		return q, err
-	}
-	return rego.New(options...).PrepareForEval(ctx)
 }
 
 // severalDefinitions are the rules and functions with more than one body. Inlining them
@@ -321,59 +336,97 @@ func (s *Set) recall(ctx context.Context, in *Input, sc *scope, key []byte) ([]F
 	return findings, err
 }
 
-// evaluate asks the rules. whole says that no rule failed.
+// evaluate asks the rules all at once, and each alone when one of them fails. whole says
+// that none did.
 func (s *Set) evaluate(ctx context.Context, in *Input, sc *scope) (findings []Finding, whole bool, err error) {
-	doc, err := in.toValue(sc.reads, s.parameters)
+	e, err := s.begin(ctx, in, sc)
 	if err != nil {
 		return nil, false, err
 	}
-	cancel := endOf{ctx}
-
-	txn, err := s.store.NewTransaction(ctx)
-	if err != nil {
-		return nil, false, fmt.Errorf("read rules: %w", err)
-	}
-	defer s.store.Abort(ctx, txn)
-	run := func(q rego.PreparedEvalQuery) ([]any, error) {
-		rs, err := q.Eval(ctx, rego.EvalParsedInput(doc), rego.EvalTransaction(txn),
-			rego.EvalExternalCancel(cancel), rego.EvalMetrics(metrics.NoOp()), rego.EvalSortSets(false))
-		if err != nil {
-			return nil, err
-		}
-		return only(rs)
-	}
-
-	results, err := run(sc.all)
-	if err == nil {
-		for _, r := range results {
-			pkg, f, ok := pair(r)
-			if !ok {
-				return nil, false, errors.New("read findings: the entry rule gave no [rule, finding] pair")
-			}
-			findings = append(findings, s.finding(s.byPkg[pkg], f, in))
-		}
-		slices.SortFunc(findings, compareFindings)
+	defer e.end()
+	if findings, err = e.together(sc.queries); err == nil {
 		return findings, true, nil
+	}
+	if ctx.Err() == nil {
+		findings, err = e.each(sc.rules)
 	}
 	if ctx.Err() != nil {
 		return nil, false, fmt.Errorf("evaluate rules: %w", ctx.Err())
 	}
+	return findings, false, err
+}
 
-	for _, r := range sc.rules {
-		results, err := run(s.each[r.pkg])
-		if ctx.Err() != nil {
-			return nil, false, fmt.Errorf("evaluate rules: %w", ctx.Err())
+// evaluation is one of an input.
+type evaluation struct {
+	set *Set
+	ctx context.Context //nolint:containedctx // it lives as long as the call
+	in  *Input
+	doc ast.Value
+	txn storage.Transaction
+}
+
+func (s *Set) begin(ctx context.Context, in *Input, sc *scope) (evaluation, error) {
+	doc, err := in.toValue(sc.reads, s.parameters)
+	if err != nil {
+		return evaluation{}, err
+	}
+	txn, err := s.store.NewTransaction(ctx)
+	if err != nil {
+		return evaluation{}, fmt.Errorf("read rules: %w", err)
+	}
+	return evaluation{s, ctx, in, doc, txn}, nil
+}
+
+func (e *evaluation) end() { e.set.store.Abort(e.ctx, e.txn) }
+
+func (e *evaluation) run(q *rego.PreparedEvalQuery) ([]any, error) {
+	rs, err := q.Eval(e.ctx, rego.EvalParsedInput(e.doc), rego.EvalTransaction(e.txn),
+		rego.EvalExternalCancel(endOf{e.ctx}), rego.EvalMetrics(metrics.NoOp()), rego.EvalSortSets(false))
+	if err != nil {
+		return nil, err
+	}
+	return only(rs)
+}
+
+// together is what the queries find. It fails when a rule does.
+func (e *evaluation) together(queries []rego.PreparedEvalQuery) ([]Finding, error) {
+	var findings []Finding
+	for i := range queries {
+		results, err := e.run(&queries[i])
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range results {
+			pkg, f, ok := pair(r)
+			if !ok {
+				return nil, errors.New("read findings: the entry rule gave no [rule, finding] pair")
+			}
+			findings = append(findings, e.set.finding(e.set.byPkg[pkg], f, e.in))
+		}
+	}
+	slices.SortFunc(findings, compareFindings)
+	return findings, nil
+}
+
+// each is what the rules find as they are written, one by one.
+func (e *evaluation) each(rules []*Rule) ([]Finding, error) {
+	var findings []Finding
+	for _, r := range rules {
+		q := e.set.each[r.pkg]
+		results, err := e.run(&q)
+		if e.ctx.Err() != nil {
+			return nil, e.ctx.Err()
 		}
 		if err != nil {
 			findings = append(findings, r.failed(where(err)))
 			continue
 		}
 		for _, f := range results {
-			findings = append(findings, s.finding(r, f, in))
+			findings = append(findings, e.set.finding(r, f, e.in))
 		}
 	}
 	slices.SortFunc(findings, compareFindings)
-	return findings, false, nil
+	return findings, nil
 }
 
 // endOf ends an evaluation with its context. Asking the context costs less than being

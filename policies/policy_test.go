@@ -208,3 +208,53 @@ func TestLoadGoodNeedsTheDirectory(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
+
+// TestUserRulesRunAsWritten: partial evaluation would take the findings of these rules away,
+// or make some.
+func TestUserRulesRunAsWritten(t *testing.T) {
+	const finding = "deny contains {\"container\": \"\", \"field\": \"\", \"message\": \"found\"} if "
+	for name, tc := range map[string]struct {
+		text   string
+		labels map[string]string
+		found  bool
+	}{
+		"a negated function of what is absent": {finding + "not exempt\n\nexempt if not bad(input.labels.team)\n\nbad(t) if t == \"web\"", nil, true},
+		"a function with a default": {
+			finding + "not exempt\n\nexempt if internal(input.labels.tier) == false\n\ndefault internal(_) := false\n\ninternal(t) if t == \"backend\"",
+			map[string]string{"tier": "backend"}, true,
+		},
+		"a function with else": {
+			finding + "not exempt\n\nexempt if zone(input.labels.tier) == \"public\"\n\nzone(t) := \"private\" if t == \"backend\"\n\nelse := \"public\"",
+			map[string]string{"tier": "backend"}, true,
+		},
+		"a default that does not hold": {
+			finding + "internal(input.labels.tier) == false\n\ndefault internal(_) := false\n\ninternal(t) if t == \"backend\"",
+			map[string]string{"tier": "backend"}, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := load(t, Options{Policies: []Policy{policyOf("mine", 0, rule("mine", "baseline", tc.text))}})
+			in := ordinary(1)
+			in.Labels = tc.labels
+			findings, err := s.Evaluate(t.Context(), in)
+			if err != nil || len(findings) > 0 != tc.found {
+				t.Errorf("findings %+v, error %v; want one: %t", findings, err, tc.found)
+			}
+		})
+	}
+}
+
+// TestARuleThatAlwaysFails is no trouble of the other policies.
+func TestARuleThatAlwaysFails(t *testing.T) {
+	fails := policyOf("bad", 1, rule("bad", "baseline", "deny contains {\"container\": \"\", \"field\": \"\", \"message\": sprintf(\"%d\", [1 / 0])}"))
+	loaded, err := LoadGood(t.Context(), Options{Policies: []Policy{fails, policyOf("good", 2, says("good", "found"))}}, nil)
+	if err != nil || len(loaded.Broken) > 0 {
+		t.Fatalf("broken %v, error %v", loaded.Broken, err)
+	}
+	want := []string{"good found", "rule-error rule bad could not be evaluated: bad/rule.rego:12: div: divide by zero"}
+	got := found(t, loaded.Set)
+	slices.Sort(got)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("findings (-want +got):\n%s", d)
+	}
+}
