@@ -75,8 +75,10 @@ type HostPath struct {
 	Path      string `json:"path"`
 	Container string `json:"container"`
 	ReadOnly  bool   `json:"readOnly"`
-	SubPath   string `json:"subPath"`
-	Volume    string `json:"volume"`
+	// RecursiveReadOnly says that file systems mounted below are read-only, too.
+	RecursiveReadOnly bool   `json:"recursiveReadOnly"`
+	SubPath           string `json:"subPath"`
+	Volume            string `json:"volume"`
 	// Field is the path of the volume mount in the object.
 	Field string `json:"field"`
 }
@@ -116,7 +118,10 @@ type Capabilities struct {
 // Declared is a seccompProfile as the fields of a container and its pod say it.
 type Declared struct {
 	// Type is Unconfined, RuntimeDefault, Localhost, or empty when nothing is set.
-	Type             string `json:"type"`
+	Type string `json:"type"`
+	// TypeFault says what is wrong with a type that does not exist; Type is then
+	// Unconfined, which is what a kubelet makes of it. Absent for those that exist.
+	TypeFault        string `json:"typeFault,omitempty"`
 	LocalhostProfile string `json:"localhostProfile"`
 	// Origin is container, pod, label (the field equals what a label asks for) or unset.
 	Origin string `json:"origin"`

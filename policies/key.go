@@ -43,6 +43,7 @@ func (in *Input) appendKey(b []byte, r reads) []byte {
 			k.str(h.Path)
 			k.str(h.Container)
 			k.boolean(h.ReadOnly)
+			k.boolean(h.RecursiveReadOnly)
 			k.str(h.SubPath)
 			k.str(h.Volume)
 			k.str(h.Field)
@@ -118,6 +119,7 @@ func (k *keyWriter) annotations(m map[string]string) {
 
 func (k *keyWriter) declared(d *Declared) {
 	k.str(d.Type)
+	k.str(d.TypeFault)
 	k.str(d.LocalhostProfile)
 	k.str(d.Origin)
 	k.str(d.Field)

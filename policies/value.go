@@ -177,6 +177,7 @@ func (b *builder) hostPath(h *HostPath) *ast.Term {
 		kv("path", b.str(h.Path)),
 		kv("container", b.str(h.Container)),
 		kv("readOnly", boolean(h.ReadOnly)),
+		kv("recursiveReadOnly", boolean(h.RecursiveReadOnly)),
 		kv("subPath", b.str(h.SubPath)),
 		kv("volume", b.str(h.Volume)),
 		kv("field", b.str(h.Field)),
@@ -185,12 +186,13 @@ func (b *builder) hostPath(h *HostPath) *ast.Term {
 
 func (b *builder) declared(d *Declared) *ast.Term {
 	if b.lastDeclared == nil || *b.lastDeclared != *d {
-		b.lastDeclared, b.declaredTerm = d, b.object(
+		fields := [5][2]*ast.Term{
 			kv("type", b.str(d.Type)),
 			kv("localhostProfile", b.str(d.LocalhostProfile)),
 			kv("origin", b.str(d.Origin)),
 			kv("field", b.str(d.Field)),
-		)
+		}
+		b.lastDeclared, b.declaredTerm = d, b.object(b.optional(fields[:4], "typeFault", d.TypeFault)...)
 	}
 	return b.declaredTerm
 }
@@ -407,9 +409,9 @@ func words() map[string]*ast.Term {
 	for _, w := range strings.Fields(`
 		version kind operation mirror namespace user labels annotations os runtimeClass recording
 		hostPaths pod containers profiles nodes parameters object
-		name groups until path container readOnly subPath volume field profile
+		name groups until path container readOnly recursiveReadOnly subPath volume field profile
 		index image privileged allowPrivilegeEscalation capabilities declared requested add drop
-		type localhostProfile origin pathFault source known inEffect nearest
+		type localhostProfile origin pathFault typeFault source known inEffect nearest
 		valid reason digests expectedDigest drift grade defaultAction permissive dangerous architectures missingArchitectures
 		beyondDefault missingToStart syscall unlessCapability runtime noNewPrivileges syscalls
 		eligible have missing unknown count examples seccompDefault runtimes seccompRoots appliesSeccomp

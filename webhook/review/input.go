@@ -4,9 +4,11 @@ package review
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/go-json-experiment/json"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/seccompgate/seccompgate/inventory"
 	"github.com/seccompgate/seccompgate/policies"
@@ -108,6 +110,11 @@ func declared(pod, container *SeccompProfile, podField, containerField string) p
 		Type: string(effective.Ref.Type), LocalhostProfile: effective.Ref.Path,
 		Origin: string(effective.Origin), Field: podField,
 	}
+	switch effective.Ref.Type {
+	case "", seccomp.Unconfined, seccomp.RuntimeDefault, seccomp.Localhost:
+	default:
+		d.Type, d.TypeFault = string(seccomp.Unconfined), fmt.Sprintf("type %q does not exist", d.Type)
+	}
 	switch {
 	case effective.Origin == seccomp.OriginContainer:
 		d.Field = containerField + ".securityContext.seccompProfile"
@@ -185,7 +192,9 @@ func hostPaths(container *Container, s *PodSpec, field string) []policies.HostPa
 			}
 			out = append(out, policies.HostPath{
 				Path: mounted(v.HostPath.Path, m.SubPath), Container: container.Name, ReadOnly: m.ReadOnly,
-				SubPath: m.SubPath, Volume: v.Name, Field: element(field, "volumeMounts", i),
+				// IfPossible promises nothing.
+				RecursiveReadOnly: m.RecursiveReadOnly == string(corev1.RecursiveReadOnlyEnabled),
+				SubPath:           m.SubPath, Volume: v.Name, Field: element(field, "volumeMounts", i),
 			})
 		}
 	}

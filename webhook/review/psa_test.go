@@ -112,6 +112,7 @@ func truthTable() []*corev1.Pod {
 	profiles := []*corev1.SeccompProfile{
 		nil,
 		{Type: corev1.SeccompProfileTypeUnconfined},
+		{Type: "unconfined"},
 		{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		{Type: corev1.SeccompProfileTypeLocalhost, LocalhostProfile: &localhost},
 	}

@@ -406,9 +406,19 @@ func TestReview(t *testing.T) {
 			want:    verdict{Denied: []string{"profile-store"}},
 		}, {
 			name:    "a read-only one",
-			object:  `{spec: {securityContext: {seccompProfile: {type: RuntimeDefault}}, volumes: [{name: v, hostPath: {path: /var/lib}}], containers: [{name: app, volumeMounts: [{name: v, mountPath: /x, readOnly: true}]}]}}`,
+			object:  `{spec: {securityContext: {seccompProfile: {type: RuntimeDefault}}, volumes: [{name: v, hostPath: {path: /var/lib}}], containers: [{name: app, volumeMounts: [{name: v, mountPath: /x, readOnly: true, recursiveReadOnly: IfPossible}]}]}}`,
+			request: Request{NamespaceLabels: enforce("baseline")},
+			want:    verdict{Allowed: true, Warned: []string{"profile-store"}},
+		}, {
+			name:    "one that is read-only with all below it",
+			object:  `{spec: {securityContext: {seccompProfile: {type: RuntimeDefault}}, volumes: [{name: v, hostPath: {path: /var/lib}}], containers: [{name: app, volumeMounts: [{name: v, mountPath: /x, readOnly: true, recursiveReadOnly: Enabled}]}]}}`,
 			request: Request{NamespaceLabels: enforce("baseline")},
 			want:    verdict{Allowed: true},
+		}, {
+			name:    "a type that does not exist",
+			object:  `{spec: {securityContext: {seccompProfile: {type: RuntimeDefault}}, containers: [{name: app, securityContext: {seccompProfile: {type: runtimeDefault}}}]}}`,
+			request: Request{NamespaceLabels: enforce("baseline")},
+			want:    verdict{Denied: []string{"unconfined"}},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

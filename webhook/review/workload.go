@@ -126,10 +126,11 @@ type NodeAffinity struct {
 
 // volumeMount of a container.
 type volumeMount struct {
-	Name      string `json:"name"`
-	MountPath string `json:"mountPath"`
-	ReadOnly  bool   `json:"readOnly"`
-	SubPath   string `json:"subPath"`
+	Name              string `json:"name"`
+	MountPath         string `json:"mountPath"`
+	ReadOnly          bool   `json:"readOnly"`
+	RecursiveReadOnly string `json:"recursiveReadOnly"`
+	SubPath           string `json:"subPath"`
 }
 
 // Kinds of objects that are or make pods, and the bindings that annotate them.

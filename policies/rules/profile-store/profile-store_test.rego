@@ -30,7 +30,8 @@ test_links_of_a_process if {
 	} {
 		deny := profile_store.deny with input as _pod(path, false)
 		deny == _says(path, "/var/lib/kubelet/seccomp")
-		profile_store.deny == set() with input as _pod(path, true)
+		profile_store.deny == _doubts(path) with input as _pod(path, true)
+		profile_store.deny == set() with input as _recursive(path)
 	}
 }
 
@@ -51,7 +52,16 @@ test_beside_it if {
 }
 
 test_read_only if {
-	profile_store.deny == set() with input as _pod("/var/lib/kubelet", true)
+	every path in {"/var/lib/kubelet/seccomp", "/var/lib/kubelet/seccomp/app.json", "/var/lib/kubelet/pods"} {
+		profile_store.deny == set() with input as _pod(path, true)
+	}
+}
+
+test_read_only_parent if {
+	every path in {"/", "/var", "/var/lib/kubelet"} {
+		profile_store.deny == _doubts(path) with input as _pod(path, true)
+		profile_store.deny == set() with input as _recursive(path)
+	}
 }
 
 test_windows_is_exempt if {
@@ -61,8 +71,18 @@ test_windows_is_exempt if {
 _says(path, roots) := {{
 	"container": "app",
 	"field": "spec.containers[0].volumeMounts[0]",
+	"unknown": false,
 	"message": sprintf("container \"app\": volume \"host\" mounts host path %q for writing, which reaches the seccomp profiles of the node (%s); mount it read-only", [path, roots]),
 }}
+
+_doubts(path) := {{
+	"container": "app",
+	"field": "spec.containers[0].volumeMounts[0]",
+	"unknown": true,
+	"message": sprintf("container \"app\": volume \"host\" mounts host path %q read-only, and not what is mounted below it: seccomp profiles of the node (/var/lib/kubelet/seccomp) may be writable; set recursiveReadOnly: Enabled", [path]),
+}}
+
+_recursive(path) := json.patch(_pod(path, true), [{"op": "replace", "path": "/hostPaths/0/recursiveReadOnly", "value": true}])
 
 _pod(path, read_only) := {
 	"os": "linux",
@@ -71,6 +91,7 @@ _pod(path, read_only) := {
 		"path": path,
 		"container": "app",
 		"readOnly": read_only,
+		"recursiveReadOnly": false,
 		"volume": "host",
 		"field": "spec.containers[0].volumeMounts[0]",
 	}],

@@ -5,7 +5,8 @@
 # description: |
 #   The pod or a container asks for no seccomp filter at all: every syscall of the
 #   kernel is within reach. A pod-level Unconfined counts even where every container
-#   overrides it, because a container added later would inherit it. Agrees with the
+#   overrides it, because a container added later would inherit it. So does a type that does
+#   not exist: no API server takes it, and a kubelet would set no filter. Agrees with the
 #   baseline check of Pod Security Admission on every pod.
 # related_resources:
 #   - ref: https://kubernetes.io/docs/concepts/security/pod-security-standards/
@@ -21,7 +22,7 @@ deny contains finding if {
 	finding := {
 		"container": container.name,
 		"field": container.declared.field,
-		"message": sprintf("container %q: seccompProfile is Unconfined (set by the %s); use RuntimeDefault or Localhost", [container.name, container.declared.origin]),
+		"message": sprintf("container %q: seccompProfile %s (set by the %s); use RuntimeDefault or Localhost", [container.name, _what(container.declared), container.declared.origin]),
 	}
 }
 
@@ -31,7 +32,7 @@ deny contains finding if {
 	finding := {
 		"container": "",
 		"field": input.pod.profile.field,
-		"message": "pod: seccompProfile is Unconfined; every container overrides it today, one added later would run without a filter; use RuntimeDefault or Localhost",
+		"message": sprintf("pod: seccompProfile %s; every container overrides it today, one added later would run without a filter; use RuntimeDefault or Localhost", [_what(input.pod.profile)]),
 	}
 }
 
@@ -40,3 +41,7 @@ _inherited if {
 	container.declared.type == "Unconfined"
 	container.declared.origin == "pod"
 }
+
+_what(declared) := declared.typeFault
+
+_what(declared) := "is Unconfined" if not declared.typeFault

@@ -34,6 +34,15 @@ test_set_by_the_pod_and_overridden if {
 	}}
 }
 
+test_a_type_that_does_not_exist if {
+	deny := unconfined.deny with input as _pod("RuntimeDefault", [object.union(_container("app", "Unconfined", "container"), {"declared": {"typeFault": "type \"none\" does not exist"}})])
+	deny == {{
+		"container": "app",
+		"field": "field of app",
+		"message": "container \"app\": seccompProfile type \"none\" does not exist (set by the container); use RuntimeDefault or Localhost",
+	}}
+}
+
 test_windows_is_not_exempt if {
 	pod := object.union(_pod("", [_container("app", "Unconfined", "container")]), {"os": "windows"})
 	count(unconfined.deny) == 1 with input as pod
