@@ -333,6 +333,27 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzParseDialect looks for a panic, and for a flattened profile that is none.
+func FuzzParseDialect(f *testing.F) {
+	f.Add([]byte(`{"defaultAction":"SCMP_ACT_ERRNO","archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[{"names":["ptrace"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_PTRACE"],"minKernel":"4.8"}}]}`), true)
+	f.Fuzz(func(t *testing.T, data []byte, capable bool) {
+		var capabilities []string
+		if capable {
+			capabilities = []string{"CAP_SYS_PTRACE", "CAP_SYS_ADMIN"}
+		}
+		p, err := ParseDialect(data, specs.ArchX86_64, capabilities)
+		if err != nil {
+			if err.Error() == "" {
+				t.Error("an error without a message")
+			}
+			return
+		}
+		if _, err := Parse(p.Marshal()); err != nil {
+			t.Errorf("what was accepted is no profile: %v\n%s", err, p.Marshal())
+		}
+	})
+}
+
 func BenchmarkParse(b *testing.B) {
 	for _, file := range []string{"log-only", "fine-grained", "every-key"} {
 		data := readFile(b, filepath.Join("testdata/valid", file+".json"))

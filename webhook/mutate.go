@@ -139,13 +139,10 @@ func (h *handlers) reviewRequest(ctx context.Context, req *request, body []byte)
 	r := &review.Request{
 		Kind: req.Kind.Kind, Operation: req.Operation, Subresource: req.Sub, Namespace: req.Namespace,
 		User:   policies.User{Name: req.UserInfo.Username, Groups: req.UserInfo.Groups},
-		Object: req.Object.of(), Old: req.OldObject.of(),
+		Object: req.Object.of(), Old: req.OldObject.of(), Raw: req.Object.text(body),
 	}
 	if r.Object == nil {
 		return nil, errNoObject
-	}
-	if h.Policies().ReadsObject() {
-		r.Raw = req.Object.text(body)
 	}
 	if h.Namespaces != nil {
 		labels, known := h.namespace(ctx, req.Namespace)

@@ -51,7 +51,15 @@ func (h *handlers) validateNamespace(ctx context.Context, req *request) *answer 
 		a.warn(w)
 	}
 	if len(v.Invalid) > 0 {
-		a.deny(http.StatusUnprocessableEntity, strings.Join(v.Invalid, "; "))
+		text := strings.Join(v.Invalid, "; ")
+		if h.Settings.DryRun {
+			a.warn(text)
+			a.annotate(annotationWouldDeny, text)
+			a.annotate(annotationDecision, decisionWouldDeny)
+			h.Metrics.count(req, resourceNamespace, decisionWouldDeny)
+			return a
+		}
+		a.deny(http.StatusUnprocessableEntity, text)
 		h.Metrics.count(req, resourceNamespace, decisionDenied)
 		return a
 	}

@@ -122,6 +122,19 @@ func TestNamespaceLabels(t *testing.T) {
 	}
 }
 
+// TestNamespaceLabelsInADryRun: nothing is denied, and what would be is said.
+func TestNamespaceLabelsInADryRun(t *testing.T) {
+	r := newRig(t, func(s *setup) { s.Options.Settings.DryRun = true })
+	const text = `label seccompgate.io/enforce: level "bogus" is not one of privileged, baseline, restricted, strict`
+	want := outcome{Allowed: true, Warnings: []string{"seccompgate: " + text}, Audit: map[string]string{"decision": "would-deny", "would-deny": text}}
+	if diff := cmp.Diff(want, r.validate(t, namespace(t, `{metadata: {labels: {seccompgate.io/enforce: bogus}}}`, ""))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := value(t, r.metrics, `seccompgate_decisions_total{decision="would-deny",operation="CREATE",resource="namespace"}`); got != "1" {
+		t.Errorf("decisions: %s, want 1", got)
+	}
+}
+
 // TestAPIPods reads pods page by page, and stops where nobody would wait.
 func TestAPIPods(t *testing.T) {
 	var asked []url.Values

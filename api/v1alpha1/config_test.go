@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files of testdata")
@@ -248,23 +249,35 @@ func TestLoadAgentConfigDefaults(t *testing.T) {
 	}
 }
 
-// FuzzLoadWebhookConfig looks for a panic, and for an accepted file that is not valid.
-func FuzzLoadWebhookConfig(f *testing.F) {
+// FuzzLoadConfig looks for a panic, and for an accepted file that is not valid.
+func FuzzLoadConfig(f *testing.F) {
 	f.Add([]byte(webhookHead))
+	for _, kind := range []string{"ControllerConfig", "AgentConfig"} {
+		f.Add([]byte(strings.Replace(webhookHead, "WebhookConfig", kind, 1)))
+	}
 	f.Add([]byte(webhookHead + "limits: {timeout: 3s}\nexemptions: {namespaces: [a, [b]], usernames: {c: d}}\n"))
 	if data, err := os.ReadFile("testdata/config/every-problem.yaml"); err == nil {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := LoadWebhookConfig(data, "config.yaml")
-		if err != nil {
-			if !strings.HasPrefix(err.Error(), "config.yaml: ") {
-				t.Errorf("the error does not begin with the file's name: %v", err)
-			}
-			return
-		}
-		if errs := c.Validate(); len(errs) > 0 {
-			t.Errorf("accepted, but not valid: %v", errs)
-		}
+		webhook, err := LoadWebhookConfig(data, "config.yaml")
+		checkLoaded(t, webhook, err)
+		controller, err := LoadControllerConfig(data, "config.yaml")
+		checkLoaded(t, controller, err)
+		agent, err := LoadAgentConfig(data, "config.yaml")
+		checkLoaded(t, agent, err)
 	})
+}
+
+func checkLoaded(t *testing.T, c interface{ Validate() field.ErrorList }, err error) {
+	t.Helper()
+	if err != nil {
+		if !strings.HasPrefix(err.Error(), "config.yaml: ") {
+			t.Errorf("the error does not begin with the file's name: %v", err)
+		}
+		return
+	}
+	if errs := c.Validate(); len(errs) > 0 {
+		t.Errorf("accepted, but not valid: %v", errs)
+	}
 }

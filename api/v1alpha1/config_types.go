@@ -21,8 +21,9 @@ type WebhookConfig struct {
 	DefaultProfile string `json:"defaultProfile,omitempty"`
 	// Exemptions are neither changed nor judged.
 	Exemptions Exemptions `json:"exemptions,omitempty"`
-	// DryRun makes the whole product observe only: nothing is denied or changed. It does
-	// not change failurePolicy; the audit-only overlay does.
+	// DryRun makes the whole product observe only: no pod, workload or namespace is denied
+	// or changed. Objects of our own kinds are checked all the same. It does not change
+	// failurePolicy; the audit-only overlay does.
 	DryRun bool `json:"dryRun,omitempty"`
 	// MissingProfile says when a profile counts as missing: "any" eligible node lacks it
 	// (the default), or "all" do.

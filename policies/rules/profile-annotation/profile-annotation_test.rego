@@ -17,6 +17,11 @@ test_each_runtime if {
 		"io.katacontainers.config.runtime.disable_guest_seccomp",
 		"io.katacontainers.config_path",
 		"dev.gvisor.flag.oci-seccomp",
+		"dev.gvisor.internal.seccomp.app",
+		"dev.gvisor.bundle.loose",
+		"dev.gvisor.container-name-remap.0",
+		"platform-runtime-path.crio.io",
+		"run.oci.handler",
 	} {
 		deny := profile_annotation.deny with input as _pod("linux", {key: "anything"})
 		deny == _says(key, "")
