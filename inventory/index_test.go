@@ -117,6 +117,15 @@ func TestProfile(t *testing.T) {
 			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "pool", Operator: corev1.NodeSelectorOpIn, Values: values}},
 		}}}
 	}
+	lacking := func(missing ...v1alpha1.MissingToStart) *v1alpha1.ProfileSet {
+		return setOf(analysed("x.json", "1", v1alpha1.ProfileAnalysis{DefaultAction: "SCMP_ACT_ERRNO", MissingToStart: missing}))
+	}
+	runc11 := lacking(v1alpha1.MissingToStart{Runtime: "runc", Syscalls: []string{"fstat"}})
+	runc15 := lacking(
+		v1alpha1.MissingToStart{Runtime: "runc", NoNewPrivileges: true, Syscalls: []string{"fstat", "statx"}},
+		v1alpha1.MissingToStart{Runtime: "runc", Syscalls: []string{"fstat", "statx"}},
+	)
+	youki := lacking(v1alpha1.MissingToStart{Runtime: "youki", NoNewPrivileges: true, Syscalls: []string{"execve"}})
 	for _, tc := range []struct {
 		name    string
 		objects Objects
@@ -330,6 +339,44 @@ func TestProfile(t *testing.T) {
 					{Runtime: "runc", Syscalls: []string{"execve"}}, {Runtime: "runc", NoNewPrivileges: true, Syscalls: []string{"prctl"}},
 				},
 				Nodes: NodeCounts{Eligible: 2, Have: 2},
+			},
+		},
+		{
+			name: "nodes with two versions of runc about one content: what either lacks",
+			objects: Objects{
+				Nodes: nodesNamed("a1", "a2", "a3"),
+				SeccompNodes: []*v1alpha1.SeccompNode{
+					refersTo("a1", runc11.Name), refersTo("a2", runc15.Name), refersTo("a3", youki.Name),
+				},
+				ProfileSets: []*v1alpha1.ProfileSet{runc11, runc15, youki},
+			},
+			path: "x.json",
+			want: ProfileFacts{
+				Valid: true, Digests: []string{digest("1")}, DefaultAction: "SCMP_ACT_ERRNO",
+				MissingToStart: []v1alpha1.MissingToStart{
+					{Runtime: "runc", Syscalls: []string{"fstat"}},
+					{Runtime: "runc", Syscalls: []string{"fstat", "statx"}},
+					{Runtime: "runc", NoNewPrivileges: true, Syscalls: []string{"fstat", "statx"}},
+					{Runtime: "youki", NoNewPrivileges: true, Syscalls: []string{"execve"}},
+				},
+				Nodes: NodeCounts{Eligible: 3, Have: 3},
+			},
+		},
+		{
+			name: "nodes with two versions of runc, of which the pod may use one",
+			objects: Objects{
+				Nodes: nodesNamed("a1", "a2"),
+				SeccompNodes: []*v1alpha1.SeccompNode{
+					refersTo("a1", runc11.Name), refersTo("a2", runc15.Name),
+				},
+				ProfileSets: []*v1alpha1.ProfileSet{runc11, runc15},
+			},
+			pod:  Placement{NodeName: "a1"},
+			path: "x.json",
+			want: ProfileFacts{
+				Valid: true, Digests: []string{digest("1")}, DefaultAction: "SCMP_ACT_ERRNO",
+				MissingToStart: []v1alpha1.MissingToStart{{Runtime: "runc", Syscalls: []string{"fstat"}}},
+				Nodes:          NodeCounts{Eligible: 1, Have: 1},
 			},
 		},
 		{

@@ -55,7 +55,8 @@ type Analysis struct {
 	// Beyond are calls let through that the runtime's default blocks. A permissive
 	// profile has none: it is at fault as a whole.
 	Beyond []Beyond
-	// Missing are the needs of low-level runtimes that the profile does not meet.
+	// Missing are the needs of low-level runtimes that the profile does not meet, once
+	// for each name.
 	Missing []Missing
 }
 
@@ -66,8 +67,15 @@ type Beyond struct {
 	Capabilities []string
 }
 
-// Analyze returns what a profile means on nodes of the native architecture.
+// Analyze returns what a profile means on nodes of the native architecture, whatever
+// their low-level runtimes: see [Startups].
 func (p *Profile) Analyze(native specs.Arch) (*Analysis, error) {
+	return p.AnalyzeFor(native, Startups())
+}
+
+// AnalyzeFor returns what a profile means on nodes of the native architecture whose
+// low-level runtimes need this to start a container.
+func (p *Profile) AnalyzeFor(native specs.Arch, startups []Startup) (*Analysis, error) {
 	def, err := runtimeDefaults(native)
 	if err != nil {
 		return nil, err
@@ -75,7 +83,7 @@ func (p *Profile) Analyze(native specs.Arch) (*Analysis, error) {
 	f := p.Filter(native)
 	a := &Analysis{
 		DefaultAction: p.oci.DefaultAction, Architectures: slices.Clone(p.oci.Architectures),
-		Permissive: p.Permissive(), Missing: missing(f, native),
+		Permissive: p.Permissive(), Missing: missing(f, native, startups),
 	}
 	for _, d := range Dangers() {
 		if d.allowedBy(f) {

@@ -74,9 +74,9 @@ type Missing struct {
 	Syscalls        []string
 }
 
-func missing(f *Filter, native specs.Arch) []Missing {
+func missing(f *Filter, native specs.Arch, startups []Startup) []Missing {
 	var out []Missing
-	for _, s := range Startups() {
+	for _, s := range startups {
 		m := Missing{Runtime: s.Runtime, NoNewPrivileges: s.NoNewPrivileges}
 		for _, name := range s.Syscalls {
 			_, exists, known := syscallNumber(native, name)
@@ -84,8 +84,8 @@ func missing(f *Filter, native specs.Arch) []Missing {
 				m.Syscalls = append(m.Syscalls, name)
 			}
 		}
-		// Of several versions that were measured, the one that needs least counts: it is
-		// no fault of a profile that an old runtime wanted more.
+		// Of several versions the one that lacks least counts: any of them may be the one
+		// that starts the container.
 		i := slices.IndexFunc(out, func(o Missing) bool {
 			return o.Runtime == m.Runtime && o.NoNewPrivileges == m.NoNewPrivileges
 		})

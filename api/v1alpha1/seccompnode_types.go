@@ -187,8 +187,8 @@ type ProfileAnalysis struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1024
 	BeyondDefault []BeyondDefault `json:"beyondDefault,omitempty"`
-	// MissingToStart are the calls that a low-level runtime needs to start a
-	// container and the profile blocks.
+	// MissingToStart are the calls that a low-level runtime of the node, in its
+	// version, needs to start a container and the profile blocks.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	MissingToStart []MissingToStart `json:"missingToStart,omitempty"`
@@ -207,7 +207,8 @@ type BeyondDefault struct {
 
 // MissingToStart is what one low-level runtime lacks.
 type MissingToStart struct {
-	// Runtime by name, such as runc.
+	// Runtime by name, such as runc. Where the node's are not known, there is an
+	// entry for every one that was measured, and one for "any".
 	// +kubebuilder:validation:MaxLength=253
 	Runtime string `json:"runtime"`
 	// NoNewPrivileges: the calls are lacking only where that is set, or only where it

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/seccompgate/seccompgate/seccomp"
 )
 
 // source is what containers run: it makes one call, to end with a status that nothing
@@ -35,6 +37,11 @@ const status = 42
 
 // runtimeBinary is a low-level runtime of this machine.
 type runtimeBinary struct{ name, version, path string }
+
+// is says whether it is the runtime that was measured.
+func (r runtimeBinary) is(s seccomp.Startup) bool {
+	return r.name == s.Runtime && r.version == s.Version
+}
 
 // bundle is a root file system with the program, and a directory for the runtimes.
 type bundle struct{ dir string }

@@ -37,13 +37,11 @@ func TestRow10Startups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkInstalled(t, runtimes)
 	measured := 0
 	for _, s := range seccomp.Startups() {
-		i := slices.IndexFunc(runtimes, func(r runtimeBinary) bool { return r.name == s.Runtime && r.version == s.Version })
+		i := slices.IndexFunc(runtimes, func(r runtimeBinary) bool { return r.is(s) })
 		if i < 0 {
-			if s.Runtime != seccomp.AnyRuntime {
-				t.Logf("%s %s is not installed here", s.Runtime, s.Version)
-			}
 			continue
 		}
 		measured++
@@ -58,6 +56,50 @@ func TestRow10Startups(t *testing.T) {
 	}
 	if measured < 2 {
 		t.Errorf("%d measurements were repeated, want those of runc as this module has it", measured)
+	}
+}
+
+// checkInstalled fails when a runtime that was measured is not here: nobody would notice that
+// what is said of it is not true any more. All of them are to be had: runc as this module has
+// it, and what Debian 12 packages.
+func checkInstalled(t *testing.T, runtimes []runtimeBinary) {
+	t.Helper()
+	for _, what := range notInstalled(seccomp.Startups(), runtimes) {
+		if os.Getenv("CI") != "" {
+			t.Errorf("seccomp/startup.json has measurements of %s, which is not installed here, so that they are not repeated; "+
+				"install it with make packages on Debian 12, or measure what is here with -measure", what)
+		} else {
+			t.Logf("%s is not installed here", what)
+		}
+	}
+}
+
+// notInstalled lists the measured versions that are not among the runtimes, each once.
+func notInstalled(measured []seccomp.Startup, runtimes []runtimeBinary) []string {
+	var missing []string
+	for _, s := range measured {
+		what := s.Runtime + " " + s.Version
+		if s.Runtime != seccomp.AnyRuntime && !slices.Contains(missing, what) && !slices.ContainsFunc(runtimes, func(r runtimeBinary) bool { return r.is(s) }) {
+			missing = append(missing, what)
+		}
+	}
+	return missing
+}
+
+func TestNotInstalled(t *testing.T) {
+	if got := notInstalled(seccomp.Startups(), nil); len(got) < 3 {
+		t.Errorf("without any runtime %q are missing, want runc of two versions and crun", got)
+	}
+	own := []runtimeBinary{{name: "runc", version: "2"}}
+	measured := []seccomp.Startup{
+		{Runtime: "runc", Version: "2", NoNewPrivileges: true},
+		{Runtime: "runc", Version: "1", NoNewPrivileges: true},
+		{Runtime: "runc", Version: "1"},
+		{Runtime: "crun", Version: "2"},
+		{Runtime: seccomp.AnyRuntime},
+	}
+	if d := cmp.Diff([]string{"runc 1", "crun 2"}, notInstalled(measured, own)); d != "" {
+		t.Errorf("-want +got:\n%s", d)
 	}
 }
 
@@ -178,7 +220,7 @@ func (b *bundle) measureSeen(t *testing.T, runtimes []runtimeBinary) {
 	}
 	for i := range file.Startups {
 		s := &file.Startups[i]
-		at := slices.IndexFunc(runtimes, func(r runtimeBinary) bool { return r.name == s.Runtime && r.version == s.Version })
+		at := slices.IndexFunc(runtimes, func(r runtimeBinary) bool { return r.is(*s) })
 		if at < 0 {
 			t.Logf("%s %s is not installed here", s.Runtime, s.Version)
 			continue

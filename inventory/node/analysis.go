@@ -18,6 +18,10 @@ import (
 // the capabilities; the others are for the reader.
 const maxBeyond = 3
 
+// maxMissing is how many entries the API takes of what runtimes lack. A node would have to
+// have sixteen low-level runtimes of different names; those that were measured come first.
+const maxMissing = 32
+
 // content is what a file's bytes mean on this node.
 type content struct {
 	// reason is why the strict loader refuses them; empty if it does not.
@@ -29,10 +33,13 @@ type content struct {
 	seen bool
 }
 
-// contents are judged once for each digest, as long as some file has it.
+// contents are judged once for each digest, as long as some file has it and the node's
+// low-level runtimes stay what they are.
 type contents struct {
 	native specs.Arch
-	known  map[string]*content
+	// runtimes are the node's; none, as long as [contents.on] has not said which.
+	runtimes []lowLevel
+	known    map[string]*content
 
 	// until bounds the time that is spent at once, which the deep analysis takes some 20 ms
 	// of for each content; zero does not. After it one content is judged all the same, and
@@ -50,6 +57,15 @@ func (s *contents) bound(d time.Duration) {
 func newContents(goarch string) *contents {
 	native, _ := NativeArch(goarch)
 	return &contents{native: specs.Arch(native), known: make(map[string]*content)}
+}
+
+// on says which runtimes the node has. What was judged for others is judged anew: another
+// version of runc needs other calls.
+func (s *contents) on(runtimes []v1alpha1.Runtime) {
+	if now := lowLevels(runtimes); !slices.Equal(now, s.runtimes) {
+		s.runtimes = now
+		clear(s.known)
+	}
 }
 
 // of is what the data mean, whose digest is given.
@@ -92,7 +108,7 @@ func (s *contents) analyse(p *seccomp.Profile) (*v1alpha1.ProfileAnalysis, error
 	if s.native == "" {
 		return out, errors.New("the architecture of this node has no name in libseccomp")
 	}
-	a, err := p.Analyze(s.native)
+	a, err := p.AnalyzeFor(s.native, startups(s.runtimes))
 	if err != nil {
 		return out, err
 	}
@@ -111,7 +127,7 @@ func (s *contents) analyse(p *seccomp.Profile) (*v1alpha1.ProfileAnalysis, error
 			out.BeyondDefault = append(out.BeyondDefault, v1alpha1.BeyondDefault{Syscall: b.Syscall, UnlessCapability: b.Capabilities})
 		}
 	}
-	for _, m := range a.Missing {
+	for _, m := range a.Missing[:min(len(a.Missing), maxMissing)] {
 		out.MissingToStart = append(out.MissingToStart, v1alpha1.MissingToStart(m))
 	}
 	return out, nil

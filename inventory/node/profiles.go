@@ -41,6 +41,7 @@ type profileFiles struct{ contents *contents }
 func (profileFiles) Name() string { return "profiles" }
 
 func (s profileFiles) Collect(host *Host, facts *v1alpha1.NodeFacts) error {
+	s.contents.on(facts.Runtimes)
 	profiles, truncated, err := readProfiles(host, strings.TrimPrefix(facts.SeccompRoot, "/"), s.contents)
 	facts.Profiles, facts.Truncated = profiles, truncated
 	return err
@@ -56,7 +57,8 @@ func (s profileFiles) Collect(host *Host, facts *v1alpha1.NodeFacts) error {
 // (seccompgate's own are listed first), directories nested too deep, or something
 // could not be read. The error says what was left out and why.
 //
-// What the profiles mean is said for nodes of the architecture goarch, in Go's spelling.
+// What the profiles mean is said for nodes of the architecture goarch, in Go's spelling,
+// whose runtimes are not known.
 func ReadProfiles(host *Host, directory, goarch string) (profiles []v1alpha1.ProfileFile, truncated bool, err error) {
 	return readProfiles(host, directory, newContents(goarch))
 }

@@ -5,8 +5,11 @@
 # description: |
 #   The low-level runtime itself makes calls after it has loaded the profile; one that blocks them
 #   starts no container, and the pod restarts for ever. Without allowPrivilegeEscalation false the
-#   profile is loaded early, and more of them are needed. They were measured with runc and crun. On
-#   nodes whose runtimes are not known, what all of those need counts.
+#   profile is loaded early, and more of them are needed. They were measured with runc and crun, some
+#   in several versions. What counts for a node is the newest of these that is not newer than its own,
+#   or else the oldest; without a known version, the one under which the profile lacks least. For other
+#   runtimes, and on nodes whose runtimes are not known, what all that were measured need counts. Nothing
+#   is said of gVisor and Kata Containers, which have kernels of their own.
 # related_resources:
 #   - ref: https://github.com/opencontainers/runc/blob/main/libcontainer/standard_init_linux.go
 # custom:
