@@ -62,10 +62,14 @@ var x32Syscalls = sync.OnceValue(func() map[string]int {
 })
 
 // aarch64Syscalls leaves out the calls that only 32-bit architectures have, from
-// clock_gettime64 to sched_rr_get_interval_time64.
+// clock_gettime64 to sched_rr_get_interval_time64, and the name of a range, which is no
+// call. fstatat is what the kernel's function is called, not the call.
 var aarch64Syscalls = sync.OnceValue(func() map[string]int {
 	table := maps.Clone(arch.AARCH64.SyscallNames)
 	maps.DeleteFunc(table, func(_ string, nr int) bool { return nr >= 403 && nr <= 423 })
+	delete(table, "arch_specific_syscall")
+	table["newfstatat"] = table["fstatat"]
+	delete(table, "fstatat")
 	return table
 })
 
