@@ -10,7 +10,7 @@ TOOL := go tool -modfile=tools.mod
 FUZZTIME ?= 60s
 BENCHTIME ?= 1s
 BENCH ?= .
-COMPARISONS ?= 100000
+COMPARISONS ?= 500000
 GENERATED := api/v1alpha1/zz_generated.deepcopy.go manifests/base/crd manifests/static policies/schema docs/rules.md README.md
 
 ##@ Use
@@ -59,7 +59,7 @@ test-node: ## the tests on a real node, with each generation of container runtim
 	go -C e2e test -count=1 -timeout 30m ./nodetest
 
 .PHONY: test-oracle
-test-oracle: ## compare the semantics of profiles with runc and libseccomp (COMPARISONS=1000000 for long)
+test-oracle: ## compare the semantics of profiles with runc and libseccomp (COMPARISONS=5000000 for long)
 	go -C e2e/oracle vet -tags libseccomp,seccomp ./...
 	go -C e2e/oracle test -tags libseccomp,seccomp -count=1 -v . -comparisons $(COMPARISONS)
 

@@ -20,6 +20,10 @@ need pkg-config command -v pkg-config
 if [ "$(go env GOARCH)" != amd64 ]; then # the judge compares x86_64
 	need linux-libc-dev-amd64-cross test -e /usr/x86_64-linux-gnu/include/asm/unistd_64.h
 fi
+if [ "$(go env GOARCH)" != arm64 ]; then # the tables of syscalls are compared with the kernel's headers
+	need linux-libc-dev-arm64-cross test -e /usr/aarch64-linux-gnu/include/asm/unistd.h
+fi
+need linux-libc-dev-armhf-cross test -e /usr/arm-linux-gnueabihf/include/asm/unistd.h
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 install="apt-get install --no-install-recommends ${missing[*]}"

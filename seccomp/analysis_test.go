@@ -182,6 +182,55 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestWithoutTable holds that no call goes unseen on an architecture whose syscalls are not
+// known: what no filter names differs, too.
+func TestWithoutTable(t *testing.T) {
+	for _, native := range []specs.Arch{specs.ArchS390X, specs.ArchPPC64LE, specs.ArchRISCV64, specs.ArchLOONGARCH64} {
+		t.Run(string(native), func(t *testing.T) {
+			everything, nothing := parse(t, `{"defaultAction":"SCMP_ACT_ALLOW"}`), parse(t, `{"defaultAction":"SCMP_ACT_KILL_PROCESS"}`)
+			var differ []string
+			for _, d := range Diff(everything.Filter(native), nothing.Filter(native)) {
+				if d.Arch == native {
+					differ = append(differ, d.Syscall)
+				}
+			}
+			for _, a := range tabled() {
+				for _, name := range SyscallNames(a) {
+					if !slices.Contains(differ, name) {
+						t.Errorf("%s of %s is let through by one and kills by the other, and is no difference", name, a)
+					}
+				}
+			}
+			list := parse(t, `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["bpf","mount","ptrace","setns"],"action":"SCMP_ACT_ERRNO"}]}`)
+			a, err := list.Analyze(native)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Grade != GradeBlockList {
+				t.Errorf("grade %s, want %s", a.Grade, GradeBlockList)
+			}
+			var beyond []string
+			for _, b := range a.Beyond {
+				beyond = append(beyond, b.Syscall)
+			}
+			for _, name := range []string{"keyctl", "kexec_load", "unshare", "init_module", "userfaultfd"} {
+				if !slices.Contains(beyond, name) {
+					t.Errorf("%s is let through beyond the default, and is not in %v", name, beyond)
+				}
+			}
+			for _, name := range []string{"bpf", "mount", "setns"} {
+				if slices.Contains(beyond, name) {
+					t.Errorf("%s is blocked, and is in %v", name, beyond)
+				}
+			}
+			// No name that the default allows, or that no architecture has.
+			if len(beyond) > 150 {
+				t.Errorf("%d calls are beyond the default: %v", len(beyond), beyond)
+			}
+		})
+	}
+}
+
 func TestParseDialect(t *testing.T) {
 	const file = `{"defaultAction":"SCMP_ACT_ERRNO","archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]},{"architecture":"SCMP_ARCH_AARCH64","subArchitectures":["SCMP_ARCH_ARM"]}],
 		"syscalls":[

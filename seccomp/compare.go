@@ -75,10 +75,10 @@ func compareCall(a, b *Filter, arch specs.Arch, name string, differ func(x, y Ou
 	return found, some
 }
 
-// names lists the syscalls of an architecture, and those that the filters name though
-// it is not known whether the architecture has them.
+// names lists the syscalls that an architecture has or may have, and those that the
+// filters name though it is not known whether the architecture has them.
 func names(arch specs.Arch, filters ...*Filter) []string {
-	all := SyscallNames(arch)
+	all := possibleNames(arch)
 	for _, f := range filters {
 		if af := f.archs[arch]; af != nil {
 			for name := range af.calls {

@@ -30,7 +30,8 @@ const enosys = 38
 //     tree that libseccomp makes of them was seen to let through, or to block, what no
 //     rule says, so that each of their actions, and the default, may be the answer;
 //   - a rule names a syscall newer than the libseccomp of many nodes, which ignores it;
-//   - a short profile names a syscall that the architecture does not have, see unsure.
+//   - a short profile names a syscall that the architecture does not have, or need not have
+//     when there is no table of it, see unsure.
 type Filter struct {
 	def   Outcome
 	archs map[specs.Arch]*archFilter
@@ -45,11 +46,14 @@ type archFilter struct {
 	// names only number 0 for one that names nothing.
 	last uint32
 	// unsure says that libseccomp (2.5.4 was seen) may build a filter that compares
-	// everything with the wrong word, so that every call gets the default action. It
+	// everything with the wrong word, so that every call gets the same action. It
 	// does where the first of the syscalls, in its order, is one that the architecture
 	// does not have, unless something else has loaded the number before: the check for
 	// x32, or the tree that runc asks for above 32 rules.
 	unsure bool
+	// mistaken is what a call may get then: the default, but for architectures whose own
+	// number is there to be taken for a syscall's.
+	mistaken Outcome
 }
 
 // treeFrom is how many names runc takes for a list, not a tree.
@@ -127,8 +131,11 @@ func (f *Filter) Action(a specs.Arch, syscall string, args [6]uint64) Outcome {
 	if c := af.calls[syscall]; c != nil {
 		out = c.action(args, narrow(a), f.def)
 	}
-	if recent(a, syscall) || af.unsure {
-		return milder(out, f.def)
+	if recent(a, syscall) {
+		out = milder(out, f.def)
+	}
+	if af.unsure {
+		out = milder(out, af.mistaken)
 	}
 	return out
 }
@@ -143,11 +150,7 @@ func (c *chain) action(args [6]uint64, narrow bool, def Outcome) Outcome {
 		}
 	}
 	if !c.simple() {
-		out := def
-		for i := range c.rules {
-			out = milder(out, c.rules[i].outcome)
-		}
-		return out
+		return c.mildest(def)
 	}
 	for i := range c.rules {
 		if r := &c.rules[i]; r.matches(args) {
@@ -155,6 +158,18 @@ func (c *chain) action(args [6]uint64, narrow bool, def Outcome) Outcome {
 		}
 	}
 	return def
+}
+
+// mildest of what any rule or the default says.
+func (c *chain) mildest(def Outcome) Outcome {
+	if c.settled {
+		return milder(def, c.outcome)
+	}
+	out := def
+	for i := range c.rules {
+		out = milder(out, c.rules[i].outcome)
+	}
+	return out
 }
 
 // simple says that libseccomp compiles the conditions to what they say: there is one
@@ -222,7 +237,7 @@ func (p *Profile) archFilter(a specs.Arch, def Outcome) *archFilter {
 	for _, call := range p.oci.Syscalls {
 		for _, name := range call.Names {
 			names++
-			nr, exists, known := syscallNumber(a, name)
+			nr, exists, _ := syscallNumber(a, name)
 			// The border counts every name, whatever becomes of its rule.
 			if exists && nr > af.last && (multiplexed[name] == (mux{}) || !hasMux(a)) {
 				af.last = nr
@@ -230,7 +245,7 @@ func (p *Profile) archFilter(a specs.Arch, def Outcome) *archFilter {
 			if p.isDefault(call) {
 				continue
 			}
-			af.unsure = af.unsure || known && !exists && (!hasMux(a) || multiplexed[name] != (mux{}))
+			af.unsure = af.unsure || mayLack(a, name) && (!hasMux(a) || multiplexed[name] != (mux{}))
 			for _, args := range separate(call.Args) {
 				af.add(name, conditions(args, narrow(a)), outcome(call.Action, call.ErrnoRet))
 			}
@@ -240,6 +255,12 @@ func (p *Profile) archFilter(a specs.Arch, def Outcome) *archFilter {
 		af.last = 0
 	}
 	af.unsure = af.unsure && names <= treeFrom
+	af.mistaken = def
+	if auditIsSyscall(a) {
+		for _, c := range af.calls {
+			af.mistaken = milder(af.mistaken, c.mildest(def))
+		}
+	}
 	return af
 }
 

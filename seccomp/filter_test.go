@@ -3,6 +3,7 @@
 package seccomp
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -192,15 +193,73 @@ func TestFilterAction(t *testing.T) {
 			[6]uint64{},
 			errno(1),
 		},
+		{
+			"arm64 calls it newfstatat",
+			`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["newfstatat"],"action":"SCMP_ACT_ALLOW"}]}`,
+			specs.ArchAARCH64, "newfstatat",
+			[6]uint64{},
+			allow,
+		},
+		{
+			"and libseccomp ignores what a function of the kernel is called",
+			`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["fstatat"],"action":"SCMP_ACT_ERRNO"}]}`,
+			specs.ArchAARCH64, "fstatat",
+			[6]uint64{},
+			allow,
+		},
+		{
+			"what every architecture has is blocked without a table, too",
+			`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mount","ptrace"],"action":"SCMP_ACT_ERRNO"}]}`,
+			specs.ArchS390X, "mount",
+			[6]uint64{},
+			errno(1),
+		},
+		{
+			"without a table, what is new elsewhere is new",
+			`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mseal",` + names + `],"action":"SCMP_ACT_ERRNO"}]}`,
+			specs.ArchS390X, "mseal",
+			[6]uint64{},
+			allow,
+		},
+		{
+			"without a table, a name may be lacking that others lack, and undo a short profile",
+			`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["arch_prctl","mount"],"action":"SCMP_ACT_ERRNO"}]}`,
+			specs.ArchRISCV64, "mount",
+			[6]uint64{},
+			allow,
+		},
+		{
+			"as may one that is carried in another",
+			`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["semop","umount2"],"action":"SCMP_ACT_ERRNO"}]}`,
+			specs.ArchPPC64LE, "umount2",
+			[6]uint64{},
+			allow,
+		},
+		{
+			"on s390, it may let through whatever one rule does",
+			`{"defaultAction":"SCMP_ACT_KILL","architectures":["SCMP_ARCH_S390"],"syscalls":[{"names":["accept","umount"],"action":"SCMP_ACT_ALLOW"}]}`,
+			specs.ArchS390, "umount2",
+			[6]uint64{},
+			allow,
+		},
+		{
+			"as may one that riscv64 has replaced",
+			`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["renameat","mount"],"action":"SCMP_ACT_ERRNO"}]}`,
+			specs.ArchRISCV64, "mount",
+			[6]uint64{},
+			allow,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, err := Parse([]byte(tc.profile))
 			if err != nil {
 				t.Fatal(err)
 			}
-			native := specs.ArchX86_64
-			if tc.arch == specs.ArchAARCH64 {
-				native = tc.arch
+			native := tc.arch
+			for _, wide := range []specs.Arch{specs.ArchX86_64, specs.ArchS390X} {
+				if slices.Contains(family(wide), tc.arch) {
+					native = wide
+				}
 			}
 			if d := cmp.Diff(tc.want, p.Filter(native).Action(tc.arch, tc.syscall, tc.args)); d != "" {
 				t.Errorf("(-want +got):\n%s", d)

@@ -170,14 +170,14 @@ func (l *linter) names() {
 			switch {
 			case !KnownSyscall(name) && !slices.Contains(elsewhere(), name):
 				unknown = append(unknown, name)
-			case l.filter.def.LetsThrough() && blocks(call.Action) && recent(l.native, name) && exists(l.native, name):
+			case l.filter.def.LetsThrough() && blocks(call.Action) && recent(l.native, name) && slices.Contains(possibleNames(l.native), name):
 				newer = append(newer, name)
 			}
 		}
 	}
 	for _, name := range unique(unknown) {
 		remedy := "correct or remove it"
-		if near, ok := meant(name, SyscallNames(l.native)); ok {
+		if near, ok := meant(name, possibleNames(l.native)); ok {
 			remedy = fmt.Sprintf("did you mean %q?", near)
 		}
 		l.add(SeverityWarning, "unknown-syscall", "", fmt.Sprintf("no kernel has a syscall %s, as far as is known", quote(name, maxShown)), remedy)
@@ -188,7 +188,11 @@ func (l *linter) names() {
 	}
 	for _, arch := range l.filter.Architectures() {
 		if l.filter.archs[arch].unsure {
-			l.add(SeverityWarning, "foreign-names", "", fmt.Sprintf("it names syscalls that %s does not have: with up to %d names, libseccomp (2.5.4 was seen) may then build a filter that does the default action only", arch, treeFrom),
+			has := "does"
+			if SyscallNames(arch) == nil {
+				has = "may"
+			}
+			l.add(SeverityWarning, "foreign-names", "", fmt.Sprintf("it names syscalls that %s %s not have: with up to %d names, libseccomp (2.5.4 was seen) may then build a filter that does the default action only", arch, has, treeFrom),
 				"write a profile for each architecture, or leave out its names")
 		}
 	}
@@ -207,11 +211,6 @@ var elsewhere = sync.OnceValue(func() []string {
 	}
 	return names
 })
-
-func exists(a specs.Arch, name string) bool {
-	_, ok := SyscallNumber(a, name)
-	return ok
-}
 
 // some is a list of names that fits a line.
 func some(names []string) string {

@@ -62,10 +62,14 @@ var x32Syscalls = sync.OnceValue(func() map[string]int {
 })
 
 // aarch64Syscalls leaves out the calls that only 32-bit architectures have, from
-// clock_gettime64 to sched_rr_get_interval_time64.
+// clock_gettime64 to sched_rr_get_interval_time64, and the name of a range, which is no
+// call. fstatat is what the kernel's function is called, not the call.
 var aarch64Syscalls = sync.OnceValue(func() map[string]int {
 	table := maps.Clone(arch.AARCH64.SyscallNames)
 	maps.DeleteFunc(table, func(_ string, nr int) bool { return nr >= 403 && nr <= 423 })
+	delete(table, "arch_specific_syscall")
+	table["newfstatat"] = table["fstatat"]
+	delete(table, "fstatat")
 	return table
 })
 
@@ -75,6 +79,24 @@ func SyscallNames(a specs.Arch) []string {
 	table, _ := syscallTable(a)
 	return slices.Sorted(maps.Keys(table))
 }
+
+// possibleNames lists the syscalls that an architecture has, sorted, or, when its table is
+// not known, those that any has: what is left out would never be looked at.
+func possibleNames(a specs.Arch) []string {
+	if names := SyscallNames(a); names != nil {
+		return names
+	}
+	return slices.Clone(allNames())
+}
+
+var allNames = sync.OnceValue(func() []string {
+	var names []string
+	for _, a := range tabled() {
+		names = append(names, SyscallNames(a)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+})
 
 // syscallNumber returns the number that the kernel sees. known is false where the
 // architecture has no table.
@@ -119,12 +141,46 @@ var syscallsByNumber = sync.OnceValue(func() map[archNumber]string {
 })
 
 // recent says that a libseccomp in use may not know the syscall, and would ignore
-// rules for it.
+// rules for it. Without a table, it is one that every such library knows only when it is
+// known elsewhere: new numbers are the same on all architectures.
 func recent(a specs.Arch, name string) bool {
-	nr, exists, known := syscallNumber(a, name)
-	nr &^= x32Bit
-	return known && (!exists || nr > lastCommon && nr < archSpecific || name == "uretprobe")
+	if _, _, known := syscallNumber(a, name); known {
+		return recentOn(a, name)
+	}
+	return multiplexed[name] == mux{} && !slices.ContainsFunc(tabled(), func(t specs.Arch) bool { return !recentOn(t, name) })
 }
+
+// recentOn is recent for an architecture with a table.
+func recentOn(a specs.Arch, name string) bool {
+	nr, exists, _ := syscallNumber(a, name)
+	nr &^= x32Bit
+	return !exists || nr > lastCommon && nr < archSpecific || name == "uretprobe"
+}
+
+// mayLack says that the architecture does not have the syscall, or, without a table, that
+// it need not have it: only what all others have is taken to be everywhere.
+func mayLack(a specs.Arch, name string) bool {
+	if _, exists, known := syscallNumber(a, name); known {
+		return !exists
+	}
+	return !common()[name]
+}
+
+// common are the names that all tables have, under numbers of their own. riscv64 and
+// loongarch64 lack some of them, which newer calls replace.
+var common = sync.OnceValue(func() map[string]bool {
+	out := make(map[string]bool)
+	for _, name := range allNames() {
+		out[name] = !slices.ContainsFunc(tabled(), func(a specs.Arch) bool {
+			_, exists, _ := syscallNumber(a, name)
+			return !exists
+		})
+	}
+	for _, name := range []string{"renameat", "getrlimit", "setrlimit", "fstat"} {
+		delete(out, name)
+	}
+	return out
+})
 
 // KnownSyscall says that some architecture has a syscall of that name.
 func KnownSyscall(name string) bool {
@@ -168,6 +224,18 @@ func narrow(a specs.Arch) bool {
 	switch a {
 	case specs.ArchX86, specs.ArchX32, specs.ArchARM, specs.ArchMIPS, specs.ArchMIPSEL, specs.ArchMIPS64N32,
 		specs.ArchMIPSEL64N32, specs.ArchPPC, specs.ArchS390, specs.ArchPARISC, specs.ArchM68K, specs.ArchSH, specs.ArchSHEB:
+		return true
+	default:
+		return false
+	}
+}
+
+// auditIsSyscall says that the number of the architecture (AUDIT_ARCH) is in the range of its
+// syscalls' numbers: it is that of its ELF machine alone, as for big-endian ones of 32 bits.
+// On s390, both the architecture and umount are 22.
+func auditIsSyscall(a specs.Arch) bool {
+	switch a {
+	case specs.ArchS390, specs.ArchPPC, specs.ArchPARISC, specs.ArchM68K, specs.ArchSHEB:
 		return true
 	default:
 		return false

@@ -19,7 +19,8 @@ func newProfileDiffCommand(s streams) *cobra.Command {
 		Use:   "diff FROM TO",
 		Short: "Compare what two profiles do",
 		Long: `Compare what two profiles do, not how they are written: every syscall that the kernel treats
-otherwise under the second, with arguments for which it does.
+otherwise under the second, with arguments for which it does. Without a table of an architecture's
+syscalls, such as s390x has none, every name that another architecture has is compared.
 
 Exit codes: 0 no difference, 1 differences, 2 bad usage or a file that cannot be read.`,
 		Example: `  seccompctl profile diff before.json after.json`,

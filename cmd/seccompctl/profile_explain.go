@@ -49,12 +49,18 @@ type explained struct {
 	Missing       []explainedStartups `json:"missingToStart"`
 }
 
-// allowed counts the syscalls of one architecture by what the filter lets through.
+// allowed is how much of one architecture the filter lets through.
 type allowed struct {
 	Architecture specs.Arch `json:"architecture"`
-	Always       int        `json:"always"`
-	Sometimes    int        `json:"sometimes"`
-	Never        int        `json:"never"`
+	// counts are absent where nobody knows which syscalls there are.
+	*counts
+}
+
+// counts are of syscalls by what the filter lets through.
+type counts struct {
+	Always    int `json:"always"`
+	Sometimes int `json:"sometimes"`
+	Never     int `json:"never"`
 }
 
 type explainedDanger struct {
@@ -119,8 +125,13 @@ func explainProfile(file string, p *seccomp.Profile, native specs.Arch) (explain
 	}
 	f := p.Filter(native)
 	for _, arch := range f.Architectures() {
-		count := allowed{Architecture: arch}
-		for _, name := range seccomp.SyscallNames(arch) {
+		names := seccomp.SyscallNames(arch)
+		if len(names) == 0 {
+			e.Allowed = append(e.Allowed, allowed{Architecture: arch})
+			continue
+		}
+		count := &counts{}
+		for _, name := range names {
 			switch f.Allows(arch, name) {
 			case seccomp.Always:
 				count.Always++
@@ -130,7 +141,7 @@ func explainProfile(file string, p *seccomp.Profile, native specs.Arch) (explain
 				count.Never++
 			}
 		}
-		e.Allowed = append(e.Allowed, count)
+		e.Allowed = append(e.Allowed, allowed{arch, count})
 	}
 	for _, d := range a.Dangerous {
 		e.Dangerous = append(e.Dangerous, explainedDanger{d.Syscall, d.Weight, d.Reason})
@@ -174,7 +185,12 @@ func (e *explained) write(out io.Writer) error {
 	fmt.Fprintf(w, "grade\t%s: %s\n", e.Grade, meaning(e.Grade))
 	fmt.Fprintf(w, "default\t%s\n", e.DefaultAction)
 	for _, a := range e.Allowed {
-		fmt.Fprintf(w, "allows\t%s: %d of %d syscalls", strings.TrimPrefix(string(a.Architecture), "SCMP_ARCH_"), a.Always+a.Sometimes, a.Always+a.Sometimes+a.Never)
+		name := strings.TrimPrefix(string(a.Architecture), "SCMP_ARCH_")
+		if a.counts == nil {
+			fmt.Fprintf(w, "allows\t%s: not counted, since there is no table of its syscalls\n", name)
+			continue
+		}
+		fmt.Fprintf(w, "allows\t%s: %d of %d syscalls", name, a.Always+a.Sometimes, a.Always+a.Sometimes+a.Never)
 		if a.Sometimes > 0 {
 			fmt.Fprintf(w, ", %d of them for some arguments", a.Sometimes)
 		}

@@ -5,7 +5,11 @@
 package oracle
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"os"
+	"slices"
 	_ "unsafe" // for go:linkname
 
 	"github.com/opencontainers/runc/libcontainer/configs"
@@ -34,6 +38,10 @@ func getAction(action configs.Action, errno *uint) (libseccomp.ScmpAction, error
 //go:linkname enosysPatchFilter github.com/opencontainers/runc/libcontainer/seccomp/patchbpf.enosysPatchFilter
 func enosysPatchFilter(config *configs.Seccomp, filter *libseccomp.ScmpFilter) ([]unix.SockFilter, error)
 
+// errRefused stands for rules that libseccomp does not take, such as two actions for the
+// same conditions.
+var errRefused = errors.New("libseccomp refuses the rules")
+
 // program compiles a profile as runc does on a node of the native architecture. For
 // libseccomp, native is always that of this machine, which is taken out again.
 func program(profile *specs.LinuxSeccomp, native libseccomp.ScmpArch) (*bpf.VM, error) {
@@ -50,24 +58,27 @@ func program(profile *specs.LinuxSeccomp, native libseccomp.ScmpArch) (*bpf.VM, 
 		return nil, err
 	}
 	defer filter.Release()
+	here, err := libseccomp.GetNativeArch()
+	if err != nil {
+		return nil, err
+	}
+	if here != native {
+		// In this order, since a filter has architectures of one byte order only.
+		if err := filter.RemoveArch(here); err != nil {
+			return nil, err
+		}
+		if err := filter.AddArch(native); err != nil {
+			return nil, err
+		}
+		// runc's patch would take this machine's for the one that is always there.
+		config.Architectures = append(config.Architectures, native.String())
+	}
 	for _, a := range config.Architectures {
 		arch, err := libseccomp.GetArchFromString(a)
 		if err != nil {
 			return nil, err
 		}
 		if err := filter.AddArch(arch); err != nil {
-			return nil, err
-		}
-	}
-	here, err := libseccomp.GetNativeArch()
-	if err != nil {
-		return nil, err
-	}
-	if here != native {
-		if err := filter.AddArch(native); err != nil {
-			return nil, err
-		}
-		if err := filter.RemoveArch(here); err != nil {
 			return nil, err
 		}
 	}
@@ -78,10 +89,10 @@ func program(profile *specs.LinuxSeccomp, native libseccomp.ScmpArch) (*bpf.VM, 
 	}
 	for _, call := range config.Syscalls {
 		if err := matchCall(filter, call, def); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
-	raw, err := enosysPatchFilter(config, filter)
+	raw, err := patched(config, filter, native)
 	if err != nil {
 		return nil, err
 	}
@@ -93,4 +104,54 @@ func program(profile *specs.LinuxSeccomp, native libseccomp.ScmpArch) (*bpf.VM, 
 		}
 	}
 	return bpf.NewVM(instructions)
+}
+
+// patched is enosysPatchFilter for a filter of any byte order. libseccomp writes programs in
+// that of the architecture, which runc, run here, would misread: it is given an empty filter
+// to put its part before, and that part does not depend on the filter.
+func patched(config *configs.Seccomp, filter *libseccomp.ScmpFilter, native libseccomp.ScmpArch) ([]unix.SockFilter, error) {
+	if !slices.Contains(bigEndian, native) {
+		return enosysPatchFilter(config, filter)
+	}
+	empty, err := libseccomp.NewFilter(libseccomp.ActAllow)
+	if err != nil {
+		return nil, err
+	}
+	defer empty.Release()
+	before, err := enosysPatchFilter(config, empty)
+	if err != nil {
+		return nil, err
+	}
+	after, err := exported(empty, binary.NativeEndian)
+	if err != nil {
+		return nil, err
+	}
+	own, err := exported(filter, binary.BigEndian)
+	if err != nil {
+		return nil, err
+	}
+	return append(before[:len(before)-len(after)], own...), nil
+}
+
+// bigEndian are architectures of the families that are not little-endian, as the machines
+// are on which this runs.
+var bigEndian = []libseccomp.ScmpArch{libseccomp.ArchPPC64, libseccomp.ArchS390X}
+
+func exported(filter *libseccomp.ScmpFilter, order binary.ByteOrder) ([]unix.SockFilter, error) {
+	file, err := os.CreateTemp("", "program")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	if err := filter.ExportBPF(file); err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(file.Name())
+	if err != nil {
+		return nil, err
+	}
+	program := make([]unix.SockFilter, len(raw)/binary.Size(unix.SockFilter{}))
+	_, err = binary.Decode(raw, order, program)
+	return program, err
 }
