@@ -230,7 +230,7 @@ rules:
   verbs: [create, update, patch]
   resources:
   - group: ""
-    resources: [pods, pods/ephemeralcontainers, pods/binding, namespaces, replicationcontrollers, podtemplates]
+    resources: [pods, pods/ephemeralcontainers, pods/binding, bindings, namespaces, replicationcontrollers, podtemplates]
   - group: apps
   - group: batch
   - group: seccompgate.io

@@ -5,6 +5,7 @@
 package oracle
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,10 +18,15 @@ import (
 	"strings"
 	"testing"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	moby "github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/seccompgate/seccompgate/api/v1alpha1"
+	"github.com/seccompgate/seccompgate/inventory"
+	"github.com/seccompgate/seccompgate/policies"
 	"github.com/seccompgate/seccompgate/seccomp"
+	"github.com/seccompgate/seccompgate/webhook/review"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/profiles.md")
@@ -31,15 +37,6 @@ const (
 	intro = `# Profiles, measured
 
 Written by ` + "`go -C e2e/oracle test -tags libseccomp,seccomp . -run Page -update`" + `, which starts the containers.
-`
-	publicHead = `
-## Public profiles
-
-What ` + "`seccompctl profile explain`" + ` says of them on x86_64. *Allowed* counts syscalls of x86_64 that are let through for
-some arguments at least; *beyond* those that the runtime's default blocks for a container without capabilities.
-
-| profile | grade | allowed | dangerous | beyond |
-| --- | --- | --- | --- | --- |
 `
 	disguisedHead = `
 ## Files that are not what they seem
@@ -129,13 +126,14 @@ func TestPage(t *testing.T) {
 		t.Fatalf("compile: %v\n%s", err, out)
 	}
 	runc := b.runtimes(t)[0]
+	rules := builtIn(t)
 	page := intro + publicHead + public(t) + fmt.Sprintf(disguisedHead, runc.version)
 	for _, d := range disguised {
 		t.Run(d.name, func(t *testing.T) {
 			if got := b.try(t, runc, d.text); !strings.HasPrefix(d.runc, got) {
 				t.Errorf("runc: %s, want %s", got, d.runc)
 			}
-			rule, said := judge(t, d.text)
+			rule, said := judge(t, rules, d.text)
 			if rule != d.rule {
 				t.Errorf("rule %q, want %q", rule, d.rule)
 			}
@@ -192,15 +190,16 @@ func (b *bundle) try(t *testing.T, r runtimeBinary, text string) string {
 	}
 }
 
-// judge says which rule denies a file and why, or what lint has to say of it. The strict
-// one is for containers without capabilities.
-func judge(t *testing.T, text string) (rule, said string) {
+// judge says which rule denies a pod that names a file and what the file's own checks have to
+// say of it.
+func judge(t *testing.T, rules *policies.Set, text string) (rule, said string) {
 	t.Helper()
+	rule = firstRule(t, rules, text)
 	p, err := seccomp.Parse([]byte(text))
 	var parse *seccomp.ParseError
 	switch {
 	case errors.As(err, &parse):
-		return "profile-invalid", parse.Reason()
+		return rule, parse.Reason()
 	case err != nil:
 		t.Fatal(err)
 	}
@@ -214,81 +213,69 @@ func judge(t *testing.T, text string) (rule, said string) {
 			ids = append(ids, r.ID)
 		}
 	}
-	a, err := p.Analyze(specs.ArchX86_64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	switch {
-	case a.Permissive:
-		rule = "permissive"
-	case len(a.Beyond) > 0:
-		rule = "weaker-than-default"
-	}
 	return rule, "lint: " + strings.Join(ids, ", ")
 }
 
-// public are profiles that others publish.
-func public(t *testing.T) string {
+// pod has nothing wrong with it but, maybe, its profile: no level finds anything else.
+const pod = `{"metadata":{"name":"app"},"spec":{"containers":[{"name":"app","image":"app","securityContext":{
+	"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},
+	"seccompProfile":{"type":"Localhost","localhostProfile":"app.json"}}}]}}`
+
+// firstRule reviews a pod in a cluster whose node has the file, and returns the first rule of
+// the lowest level that denies it.
+func firstRule(t *testing.T, rules *policies.Set, text string) string {
 	t.Helper()
-	docker := []string{
-		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
-		"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
-	}
-	var out strings.Builder
-	add := func(name string, p *seccomp.Profile, err error) {
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		a, err := p.Analyze(specs.ArchX86_64)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		f, allowed := p.Filter(specs.ArchX86_64), 0
-		for _, call := range seccomp.SyscallNames(specs.ArchX86_64) {
-			if f.Allows(specs.ArchX86_64, call) != seccomp.Never {
-				allowed++
-			}
-		}
-		fmt.Fprintf(&out, "| %s | %s | %d | %d | %d |\n", name, a.Grade, allowed, len(a.Dangerous), len(a.Beyond))
-	}
-	for _, tc := range []struct {
-		name         string
-		capabilities []string
-	}{
-		{"Moby's default, no capability", nil},
-		{"Moby's default, Docker's capabilities", docker},
-		{"Moby's default, CAP_SYS_PTRACE", []string{"CAP_SYS_PTRACE"}},
-		{"Moby's default, CAP_SYS_TIME", []string{"CAP_SYS_TIME"}},
-		{"Moby's default, CAP_BPF", []string{"CAP_BPF"}},
-		{"Moby's default, CAP_SYS_RAWIO", []string{"CAP_SYS_RAWIO"}},
-		{"Moby's default, CAP_SYS_MODULE", []string{"CAP_SYS_MODULE"}},
-		{"Moby's default, CAP_SYS_ADMIN", []string{"CAP_SYS_ADMIN"}},
-	} {
-		p, err := seccomp.DefaultProfile(specs.ArchX86_64, tc.capabilities)
-		add(tc.name, p, err)
-	}
-	// What a Docker-dialect file means where nobody understands the dialect.
-	var plain specs.LinuxSeccomp
-	if err := json.Unmarshal([]byte(dialect()), &plain); err != nil {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "app.json"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(&plain)
+	objects, err := inventory.FromProfilesDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := seccomp.Parse(text)
-	add("Moby's default.json as containerd loads it, dialect ignored (74)", p, err)
-	for _, tc := range []struct{ name, file string }{
-		{"the tutorial's audit.json", "audit.json"},
-		{"the tutorial's violation.json", "violation.json"},
-		{"the tutorial's fine-grained.json", "fine-grained.json"},
-	} {
-		text, err := os.ReadFile(filepath.Join("../../examples/tutorial/profiles", tc.file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := seccomp.Parse(text)
-		add(tc.name, p, err)
+	index := inventory.NewIndex(objects)
+	r, err := review.New(review.Config{
+		Policies: func() *policies.Set { return rules },
+		Facts:    func() *inventory.Index { return index },
+		Settings: v1alpha1.WebhookConfig{Defaults: v1alpha1.ModeDefaults{Enforce: v1alpha1.LevelStrict}},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out.String()
+	var o review.Object
+	if err := jsonv2.Unmarshal([]byte(pod), &o); err != nil {
+		t.Fatal(err)
+	}
+	d, err := r.Review(t.Context(), &review.Request{Kind: "Pod", Operation: review.Create, Namespace: "default", Object: &o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Denied) == 0 {
+		return ""
+	}
+	first := slices.MinFunc(d.Denied, func(a, b policies.Finding) int {
+		return cmp.Or(cmp.Compare(a.Level.Rank(), b.Level.Rank()), cmp.Compare(a.Rule, b.Rule))
+	})
+	return first.Rule
+}
+
+// TestRuntimeDefaultMeetsNoRule: what denies a pod with another profile is that profile, and
+// not the pod.
+func TestRuntimeDefaultMeetsNoRule(t *testing.T) {
+	p, err := seccomp.DefaultProfile(specs.ArchX86_64, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rule := firstRule(t, builtIn(t), string(p.Marshal())); rule != "" {
+		t.Errorf("a pod with the runtime's default meets %s", rule)
+	}
+}
+
+func builtIn(t *testing.T) *policies.Set {
+	t.Helper()
+	rules, err := policies.Load(t.Context(), policies.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
 }
