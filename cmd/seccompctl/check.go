@@ -54,16 +54,16 @@ Exit codes: 0 nothing found, 1 findings, 2 bad usage or input that cannot be rea
   seccompctl check -f deploy/ -o sarif > seccomp.sarif
   kubectl get nodes,seccompnodes,profilesets,localhostprofiles,seccomppolicies,namespaces -o yaml > inventory.yaml
   seccompctl check -f deploy/ --inventory inventory.yaml`,
-		Args: noArguments,
+		Args: filesByFlag,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), s) },
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringArrayVarP(&o.files, "filename", "f", nil, "`FILE`, directory, or - for standard input; may be repeated")
 	flags.StringVar(&o.level, "level", string(v1alpha1.LevelRestricted), "`LEVEL`: privileged, baseline, restricted or strict")
-	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
-	flags.StringVar(&o.profiles, "profiles", "", "`DIR` that holds what the seccomp directory of a node holds")
-	flags.StringVar(&o.policies, "policies", "", "`DIR` with rules of your own")
+	nameFlag(flags, &o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
+	nameFlag(flags, &o.profiles, "profiles", "", "`DIR` that holds what the seccomp directory of a node holds")
+	nameFlag(flags, &o.policies, "policies", "", "`DIR` with rules of your own")
 	addSteerFlag(c, &o.steer)
 	addOutputFlag(c, &o.output, report.SARIF, report.JUnit)
 	return c

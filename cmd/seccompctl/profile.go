@@ -27,7 +27,7 @@ func newProfileCommand(s streams) *cobra.Command {
 		Short: "Look into profiles",
 		Long: `Look into profiles: what they do, which is not always what they say. A FILE is a profile as nodes
 have it, a LocalhostProfile, or - for standard input.`,
-		Args: cobra.NoArgs,
+		Args: onlyCommands,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return fmt.Errorf("say what to do with profiles; see %s --help", c.CommandPath())
 		},
