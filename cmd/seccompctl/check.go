@@ -100,6 +100,10 @@ func (o *checkOptions) run(ctx context.Context, s streams) error {
 		data, err := readFile(name, s.in)
 		if err == nil {
 			err = eachManifest(data, name, func(m *manifest) error {
+				if err := m.podless("cannot be judged"); err != nil { // what stands beside it can be judged
+					bad = errors.Join(bad, &inputError{name, err})
+					return nil
+				}
 				result, judged, err := checker.judge(ctx, m)
 				if judged {
 					results.Results = append(results.Results, result)
@@ -189,10 +193,25 @@ func loadRules(ctx context.Context, directory string, supplied []*v1alpha1.Secco
 		Directory: directory, Policies: review.PoliciesOf(supplied),
 		Parameters: review.SettingsParameters(&v1alpha1.WebhookConfig{MissingProfile: v1alpha1.MissingOnAny}),
 	})
-	if errors.Is(err, fs.ErrNotExist) {
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &path):
 		return nil, fmt.Errorf("%w; name a directory of rules with --policies", err)
+	case err != nil:
+		return nil, err
+	case directory != "" && !hasRule(rules, supplied):
+		// The webhook takes such a directory, which may be mounted before it is filled.
+		return nil, fmt.Errorf("read policies: no rule in %s; name a directory of .rego files with a package seccompgate.rules.<id>; those that end in _test.rego are not read", directory)
 	}
-	return rules, err
+	return rules, nil
+}
+
+// hasRule says that there is a rule that is neither built in nor one of the policies.
+func hasRule(rules *policies.Set, supplied []*v1alpha1.SeccompPolicy) bool {
+	others := review.PoliciesOf(supplied)
+	return slices.ContainsFunc(rules.Rules(), func(r policies.Rule) bool {
+		return !r.BuiltIn && !slices.ContainsFunc(others, func(p policies.Policy) bool { return p.Declares(r.ID) })
+	})
 }
 
 // request is what the decision core is asked about a manifest. The level is that of the

@@ -68,6 +68,10 @@ func (o *injectOptions) run(ctx context.Context, name string, s streams) error {
 	}
 	e := editor{text: data}
 	err = eachManifest(data, o.file, func(m *manifest) error {
+		if _, ok := review.Extract(m.kind, &m.object); !ok {
+			fmt.Fprintf(s.err, "%s: %v\n", name, m.podless("gets no profile"))
+			return nil
+		}
 		req := known.request(m)
 		if labels != nil {
 			req.NamespaceLabels, req.NotOptedIn = labels, false
