@@ -89,6 +89,17 @@ func ruleOf(file string, m *ast.Module, notes []*ast.Annotations) (*Rule, error)
 		s, _ := a.Custom[name].(string)
 		return s
 	}
+	for _, want := range []struct{ name, text string }{
+		{"level", "one of baseline, restricted, strict"},
+		{"since", "a version, such as v1.0"},
+		{"remediation", "a sentence, in quotes"},
+	} {
+		if value := a.Custom[want.name]; value != nil {
+			if _, isText := value.(string); !isText {
+				return nil, fmt.Errorf("%s:%d: package %s: METADATA custom.%s is no text but %v; write %s", file, at.Row, pkg, want.name, value, want.text)
+			}
+		}
+	}
 	r.Title, r.Description = a.Title, strings.TrimSpace(a.Description)
 	r.Level, r.Since, r.Remediation = Level(text("level")), text("since"), text("remediation")
 	for _, res := range a.RelatedResources {

@@ -54,16 +54,16 @@ Exit codes: 0 nothing found, 1 findings, 2 bad usage or input that cannot be rea
   seccompctl check -f deploy/ -o sarif > seccomp.sarif
   kubectl get nodes,seccompnodes,profilesets,localhostprofiles,seccomppolicies,namespaces -o yaml > inventory.yaml
   seccompctl check -f deploy/ --inventory inventory.yaml`,
-		Args: noArguments,
+		Args: filesByFlag,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), s) },
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringArrayVarP(&o.files, "filename", "f", nil, "`FILE`, directory, or - for standard input; may be repeated")
 	flags.StringVar(&o.level, "level", string(v1alpha1.LevelRestricted), "`LEVEL`: privileged, baseline, restricted or strict")
-	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
-	flags.StringVar(&o.profiles, "profiles", "", "`DIR` that holds what the seccomp directory of a node holds")
-	flags.StringVar(&o.policies, "policies", "", "`DIR` with rules of your own")
+	nameFlag(flags, &o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
+	nameFlag(flags, &o.profiles, "profiles", "", "`DIR` that holds what the seccomp directory of a node holds")
+	nameFlag(flags, &o.policies, "policies", "", "`DIR` with rules of your own")
 	addSteerFlag(c, &o.steer)
 	addOutputFlag(c, &o.output, report.SARIF, report.JUnit)
 	return c
@@ -100,6 +100,10 @@ func (o *checkOptions) run(ctx context.Context, s streams) error {
 		data, err := readFile(name, s.in)
 		if err == nil {
 			err = eachManifest(data, name, func(m *manifest) error {
+				if err := m.podless("cannot be judged"); err != nil { // what stands beside it can be judged
+					bad = errors.Join(bad, &inputError{name, err})
+					return nil
+				}
 				result, judged, err := checker.judge(ctx, m)
 				if judged {
 					results.Results = append(results.Results, result)
@@ -189,10 +193,25 @@ func loadRules(ctx context.Context, directory string, supplied []*v1alpha1.Secco
 		Directory: directory, Policies: review.PoliciesOf(supplied),
 		Parameters: review.SettingsParameters(&v1alpha1.WebhookConfig{MissingProfile: v1alpha1.MissingOnAny}),
 	})
-	if errors.Is(err, fs.ErrNotExist) {
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &path):
 		return nil, fmt.Errorf("%w; name a directory of rules with --policies", err)
+	case err != nil:
+		return nil, err
+	case directory != "" && !hasRule(rules, supplied):
+		// The webhook takes such a directory, which may be mounted before it is filled.
+		return nil, fmt.Errorf("read policies: no rule in %s; name a directory of .rego files with a package seccompgate.rules.<id>; those that end in _test.rego are not read", directory)
 	}
-	return rules, err
+	return rules, nil
+}
+
+// hasRule says that there is a rule that is neither built in nor one of the policies.
+func hasRule(rules *policies.Set, supplied []*v1alpha1.SeccompPolicy) bool {
+	others := review.PoliciesOf(supplied)
+	return slices.ContainsFunc(rules.Rules(), func(r policies.Rule) bool {
+		return !r.BuiltIn && !slices.ContainsFunc(others, func(p policies.Policy) bool { return p.Declares(r.ID) })
+	})
 }
 
 // request is what the decision core is asked about a manifest. The level is that of the

@@ -26,7 +26,7 @@ type clusterOptions struct {
 // addFlags adds the flags of a command that reads a cluster.
 func (o *clusterOptions) addFlags(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input, in place of asking it")
+	nameFlag(flags, &o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input, in place of asking it")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says how to reach the cluster (default $KUBECONFIG or ~/.kube/config)")
 	flags.StringVar(&o.context, "context", "", "`NAME` of the context in it")
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/seccompgate/seccompgate/api/v1alpha1"
@@ -37,15 +36,11 @@ func readFacts(inventoryFile, profiles string, stdin io.Reader) (facts, error) {
 	case inventoryFile == "":
 		return facts{}, nil
 	}
-	in := stdin
-	if inventoryFile != "-" {
-		file, err := os.Open(inventoryFile)
-		if err != nil {
-			return facts{}, fmt.Errorf("read inventory: %w; name a readable file with --inventory", err)
-		}
-		defer file.Close() //nolint:errcheck // nothing was written
-		in = file
+	in, err := openInput("inventory", inventoryFile, "name a readable file with --inventory", stdin)
+	if err != nil {
+		return facts{}, err
 	}
+	defer in.Close() //nolint:errcheck // nothing was written
 	objects, namespaces, err := inventory.ReadObjects(in, displayName(inventoryFile))
 	if err != nil {
 		return facts{}, err

@@ -29,13 +29,13 @@ func newInjectCommand(s streams) *cobra.Command {
 		Long: `Print manifests with the seccompProfile that labels name, as the webhook would inject it, also in
 the templates of workloads. All else stays byte for byte as it was, comments and all.`,
 		Example: `  seccompctl inject -f deploy.yaml --namespace-labels seccompgate.io/profile=runtime-default`,
-		Args:    noArguments,
+		Args:    filesByFlag,
 		RunE:    func(c *cobra.Command, _ []string) error { return o.run(c.Context(), c.Root().CommandPath(), s) },
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVarP(&o.file, "filename", "f", "", "`FILE`, or - for standard input")
-	flags.StringVar(&o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
+	nameFlag(flags, &o.file, "filename", "f", "`FILE`, or - for standard input")
+	nameFlag(flags, &o.inventory, "inventory", "", "`FILE` with what is known of a cluster, or - for standard input")
 	flags.StringVar(&o.namespaceLabels, "namespace-labels", "", "`k=v,...`: labels of every namespace, in place of those that the inventory has")
 	addSteerFlag(c, &o.steer)
 	return c
@@ -68,6 +68,10 @@ func (o *injectOptions) run(ctx context.Context, name string, s streams) error {
 	}
 	e := editor{text: data}
 	err = eachManifest(data, o.file, func(m *manifest) error {
+		if _, ok := review.Extract(m.kind, &m.object); !ok {
+			fmt.Fprintf(s.err, "%s: %v\n", name, m.podless("gets no profile"))
+			return nil
+		}
 		req := known.request(m)
 		if labels != nil {
 			req.NamespaceLabels, req.NotOptedIn = labels, false

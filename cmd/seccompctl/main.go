@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,9 +42,18 @@ func main() {
 func run(name string, args []string, s streams) int {
 	root := newRoot(name, s)
 	root.SetArgs(args)
+	help := &writer{to: s.out}
+	root.SetOut(help)
 	// Signals keep their default: there is nothing to clean up, and a read from a terminal
 	// would not notice a context.
 	err := root.ExecuteContext(context.Background())
+	if err == nil && help.err != nil {
+		err = fmt.Errorf("write help: %w", help.err)
+	}
+	// Cobra says nothing more of a command that is like none that there is.
+	if _, _, unknown := root.Find(args); unknown != nil && err != nil && !strings.Contains(err.Error(), "\n") {
+		err = fmt.Errorf("%w; see %s --help", err, root.CommandPath())
+	}
 	switch {
 	case err == nil:
 		return exitFine
@@ -55,6 +65,19 @@ func run(name string, args []string, s streams) int {
 		}
 		return exitBadInput
 	}
+}
+
+// writer remembers that it failed: cobra does not say so of a help text.
+type writer struct {
+	to  io.Writer
+	err error
+}
+
+// Write writes, and remembers the first error.
+func (w *writer) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	w.err = cmp.Or(w.err, err)
+	return n, err
 }
 
 // flatten takes apart what errors.Join put together, so that each has a line of its own.
@@ -100,15 +123,41 @@ Exit codes: 0 fine, 1 findings, 2 bad usage or input that cannot be read.`,
 	})
 	root.AddCommand(commands(s)...)
 	root.InitDefaultCompletionCmd()
+	// Cobra's own shows its help for a shell that it does not know.
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		c.Args = onlyCommands
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
 	return root
 }
 
 // noArguments refuses what is not said by a flag.
 func noArguments(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q; see %s --help", args[0], c.CommandPath())
+	}
+	return nil
+}
+
+// filesByFlag is noArguments for commands that read the files that -f names.
+func filesByFlag(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
 		return fmt.Errorf("unexpected argument %q; name files with -f, see %s --help", args[0], c.CommandPath())
 	}
 	return nil
+}
+
+// onlyCommands refuses what is none of the commands below one.
+func onlyCommands(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	// Two typing errors, as cobra itself has it below the root.
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("unknown command %q for %q; did you mean %q?", args[0], c.CommandPath(), near[0])
+	}
+	return fmt.Errorf("unknown command %q for %q; see %s --help", args[0], c.CommandPath(), c.CommandPath())
 }
 
 // version is what the build says of itself.

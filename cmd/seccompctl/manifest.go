@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,9 +30,11 @@ type manifest struct {
 	doc  inventory.Document
 	// pointer of the object in the document: empty, or that of an item of a List.
 	pointer jsontext.Pointer
-	kind    string
 	raw     []byte
-	object  review.Object
+
+	apiVersion, kind string
+	// object is decoded only where it is a pod or makes pods.
+	object review.Object
 }
 
 // inputError is what keeps a file from being judged, or the rest of it.
@@ -55,6 +58,9 @@ func files(names []string) ([]string, error) {
 			continue
 		}
 		info, err := os.Stat(name)
+		if name == "" {
+			err = errors.New("-f names nothing")
+		}
 		if err != nil {
 			errs = append(errs, &inputError{name, fmt.Errorf("read manifests: %w; name a file, a directory, or - for standard input", err)})
 			continue
@@ -63,19 +69,21 @@ func files(names []string) ([]string, error) {
 			out = append(out, name)
 			continue
 		}
-		before := len(out)
-		err = filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
+		before := len(out) + len(errs)
+		// What cannot be read below the directory does not hide what is beside it.
+		_ = filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				errs = append(errs, &inputError{path, fmt.Errorf("read manifests: %w; make it readable, or name what is beside it", err)})
+				return nil
+			}
 			// Reading a pipe that nobody writes to would never end.
-			isFile := d != nil && (d.Type().IsRegular() || d.Type() == fs.ModeSymlink)
-			if err == nil && isFile && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
+			isFile := d.Type().IsRegular() || d.Type() == fs.ModeSymlink
+			if isFile && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
 				out = append(out, path)
 			}
-			return err
+			return nil
 		})
-		switch {
-		case err != nil:
-			errs = append(errs, &inputError{name, fmt.Errorf("read manifests: %w", err)})
-		case len(out) == before:
+		if len(out)+len(errs) == before {
 			errs = append(errs, &inputError{name, fmt.Errorf("%s: no .yaml, .yml or .json file below it; name a directory of manifests", name)})
 		}
 	}
@@ -97,22 +105,39 @@ func readFile(name string, stdin io.Reader) ([]byte, error) {
 	return readInput("manifests", name, maxFile, "split it", stdin)
 }
 
+// openInput opens a file or standard input; what says for messages what it is, and remedy
+// what to do about one that cannot be read.
+func openInput(what, name, remedy string, stdin io.Reader) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(stdin), nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w; %s", what, err, remedy)
+	}
+	// A directory can be opened, and not be read.
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		file.Close() //nolint:errcheck,gosec // nothing was written
+		return nil, fmt.Errorf("read %s: %s is a directory; %s", what, name, remedy)
+	}
+	return file, nil
+}
+
+// readable is the remedy for a file that an argument or -f names.
+const readable = "name a readable file, or - for standard input"
+
 // readInput reads a file or standard input to its end; what says for messages what it is,
 // and remedy what to do about one with more than most bytes.
 func readInput(what, name string, most int64, remedy string, stdin io.Reader) ([]byte, error) {
-	in := stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w; name a readable file, or - for standard input", what, err)
-		}
-		defer file.Close() //nolint:errcheck // nothing was written
-		in = file
+	in, err := openInput(what, name, readable, stdin)
+	if err != nil {
+		return nil, err
 	}
+	defer in.Close() //nolint:errcheck // nothing was written
 	data, err := io.ReadAll(io.LimitReader(in, most+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read %s %s: %w", what, displayName(name), err)
+		return nil, fmt.Errorf("read %s %s: %w; %s", what, displayName(name), err, readable)
 	case int64(len(data)) > most:
 		return nil, fmt.Errorf("%s: more than %d MiB; %s", displayName(name), most>>20, remedy)
 	}
@@ -128,7 +153,20 @@ func eachManifest(data []byte, name string, do func(*manifest) error) error {
 			return nil
 		}
 		seen++
-		return eachObject(manifest{file: displayName(name), doc: d, raw: d.JSON}, "", "", do)
+		return eachObject(manifest{file: displayName(name), doc: d, raw: d.JSON}, "", "", func(m *manifest) error {
+			if !makesPods(m.apiVersion, m.kind) {
+				return nil
+			}
+			if err := json.Unmarshal(m.raw, &m.object); err != nil {
+				var semantic *json.SemanticError
+				at := jsontext.Pointer("")
+				if errors.As(err, &semantic) {
+					at = semantic.JSONPointer
+				}
+				return m.problem(at, "%s: %v; correct the value", m.kind, plain(err))
+			}
+			return do(m)
+		})
 	})
 	if err == nil && seen == 0 {
 		return fmt.Errorf("%s: no object in it; write a Kubernetes manifest", displayName(name))
@@ -136,7 +174,8 @@ func eachManifest(data []byte, name string, do func(*manifest) error) error {
 	return err
 }
 
-// eachObject takes lists apart. An item of a typed list need not name its kind.
+// eachObject calls do for an object, or for each item of a list. An item of a typed list
+// need not name its kind.
 func eachObject(m manifest, apiVersion, kind string, do func(*manifest) error) error {
 	var head struct {
 		APIVersion string           `json:"apiVersion"`
@@ -161,18 +200,7 @@ func eachObject(m manifest, apiVersion, kind string, do func(*manifest) error) e
 		}
 		return nil
 	}
-	if !makesPods(head.APIVersion, head.Kind) {
-		return nil
-	}
-	m.kind = head.Kind
-	if err := json.Unmarshal(m.raw, &m.object); err != nil {
-		var semantic *json.SemanticError
-		at := jsontext.Pointer("")
-		if errors.As(err, &semantic) {
-			at = semantic.JSONPointer
-		}
-		return m.problem(at, "%s: %v; correct the value", m.kind, plain(err))
-	}
+	m.apiVersion, m.kind = head.APIVersion, head.Kind
 	return do(&m)
 }
 
@@ -186,6 +214,49 @@ func makesPods(apiVersion, kind string) bool {
 	return kind == "Pod" && group == "" || slices.ContainsFunc(review.WorkloadKinds(), func(k review.GroupResource) bool {
 		return k.Kind == kind && k.Group == group
 	})
+}
+
+// podless is the error of an object that is a pod or makes pods, and has none. The API
+// server refuses it, so that there is nothing to be judged, and nothing to be called fine.
+// The consequence is what follows for the object.
+func (m *manifest) podless(consequence string) error {
+	if w, ok := review.Extract(m.kind, &m.object); ok && len(w.Spec.Containers) > 0 {
+		return nil
+	}
+	field, at := jsontext.Pointer(""), m.raw
+	what := fmt.Sprintf("%s %q %s", m.kind, m.object.Metadata.DisplayName(), consequence)
+	for _, token := range append(podPath(m.kind), "containers") {
+		var fields map[string]jsontext.Value
+		_ = json.Unmarshal(at, &fields) // null, or what was decoded before
+		value, has := fields[token]
+		around := field
+		field = field.AppendToken(token)
+		if has && value.Kind() != 'n' {
+			at = value
+			continue
+		}
+		for _, other := range slices.Sorted(maps.Keys(fields)) {
+			if other != token && strings.EqualFold(other, token) {
+				return m.problem(around.AppendToken(other), "%s: it has %q in place of %s; correct the name", what, other, inventory.FieldPath(field))
+			}
+		}
+		return m.problem(around, "%s: it has no %s; write it, or leave the object out", what, inventory.FieldPath(field))
+	}
+	return m.problem(field, "%s: %s is empty; write a container, or leave the object out", what, inventory.FieldPath(field))
+}
+
+// podPath is where the spec of the pod is in an object of the kind.
+func podPath(kind string) []string {
+	switch kind {
+	case "Pod":
+		return []string{"spec"}
+	case "PodTemplate":
+		return []string{"template", "spec"}
+	case "CronJob":
+		return []string{"spec", "jobTemplate", "spec", "template", "spec"}
+	default:
+		return []string{"spec", "template", "spec"}
+	}
 }
 
 // problem names the file, the document and the line.

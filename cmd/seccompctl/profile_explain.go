@@ -21,7 +21,8 @@ func newProfileExplainCommand(s streams) *cobra.Command {
 		Use:   "explain FILE...",
 		Short: "Say what profiles allow",
 		Long: `Say what profiles allow: how much of the kernel, what of it is dangerous, what the runtime's default
-would block, and whether runtimes can start containers under them.`,
+would block, and whether runtimes can start containers under them. Of a file with several
+LocalhostProfiles, each is explained.`,
 		Example: `  seccompctl profile explain web.json
   seccompctl profile explain web.json -o json --arch arm64`,
 		Args: someFiles,
@@ -37,9 +38,11 @@ would block, and whether runtimes can start containers under them.`,
 	return c
 }
 
-// explained is what explain says of one file.
+// explained is what explain says of one profile.
 type explained struct {
-	File          string              `json:"file"`
+	File string `json:"file"`
+	// Name of the LocalhostProfile in it.
+	Name          string              `json:"name,omitempty"`
 	Digest        string              `json:"digest"`
 	Grade         seccomp.Grade       `json:"grade"`
 	DefaultAction string              `json:"defaultAction"`
@@ -47,6 +50,8 @@ type explained struct {
 	Dangerous     []explainedDanger   `json:"dangerous"`
 	Beyond        []explainedBeyond   `json:"beyondDefault"`
 	Missing       []explainedStartups `json:"missingToStart"`
+
+	from string // for people
 }
 
 // allowed is how much of one architecture the filter lets through.
@@ -86,16 +91,17 @@ func explain(s streams, files []string, native specs.Arch, asJSON bool) error {
 	var bad error
 	results := []explained{}
 	for _, name := range files {
-		p, err := readProfile(name, s.in)
-		var e explained
-		if err == nil {
-			e, err = explainProfile(displayName(name), p, native)
+		entries, err := readProfiles(name, s.in)
+		bad = errors.Join(bad, err)
+		for i := range entries {
+			e, err := entries[i].explain(native)
+			if err != nil {
+				bad = errors.Join(bad, fmt.Errorf("%s: %w", entries[i].from, err))
+				continue
+			}
+			e.File = displayName(name)
+			results = append(results, e)
 		}
-		if err != nil {
-			bad = errors.Join(bad, err)
-			continue
-		}
-		results = append(results, e)
 	}
 	if asJSON {
 		if err := writeJSON(s.out, map[string][]explained{"results": results}); err != nil {
@@ -114,13 +120,17 @@ func explain(s streams, files []string, native specs.Arch, asJSON bool) error {
 	return bad
 }
 
-func explainProfile(file string, p *seccomp.Profile, native specs.Arch) (explained, error) {
+func (of *profileEntry) explain(native specs.Arch) (explained, error) {
+	if of.err != nil {
+		return explained{}, of.err
+	}
+	p := of.profile
 	a, err := p.Analyze(native)
 	if err != nil {
-		return explained{}, fmt.Errorf("%s: %w", file, err)
+		return explained{}, err
 	}
 	e := explained{
-		File: file, Digest: seccomp.Digest(p.Marshal()), Grade: a.Grade, DefaultAction: string(a.DefaultAction),
+		from: of.from, Name: of.name, Digest: seccomp.Digest(p.Marshal()), Grade: a.Grade, DefaultAction: string(a.DefaultAction),
 		Allowed: []allowed{}, Dangerous: []explainedDanger{}, Beyond: []explainedBeyond{}, Missing: []explainedStartups{},
 	}
 	f := p.Filter(native)
@@ -181,7 +191,7 @@ func meaning(g seccomp.Grade) string {
 
 func (e *explained) write(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%s\t%s\n", e.File, e.Digest)
+	fmt.Fprintf(w, "%s\t%s\n", e.from, e.Digest)
 	fmt.Fprintf(w, "grade\t%s: %s\n", e.Grade, meaning(e.Grade))
 	fmt.Fprintf(w, "default\t%s\n", e.DefaultAction)
 	for _, a := range e.Allowed {

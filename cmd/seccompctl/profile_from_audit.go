@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -114,15 +113,11 @@ func (o *fromAuditOptions) matches(r *recording.Record) bool {
 }
 
 func (o *fromAuditOptions) run(s streams, program, name string) error {
-	in := s.in
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return fmt.Errorf("read audit records: %w; name a readable file, or - for standard input", err)
-		}
-		defer file.Close() //nolint:errcheck // nothing was written
-		in = file
+	in, err := openInput("audit records", name, readable, s.in)
+	if err != nil {
+		return err
 	}
+	defer in.Close() //nolint:errcheck // nothing was written
 	name = displayName(name)
 	say := func(format string, a ...any) {
 		fmt.Fprintf(s.err, "%s: %s: %s\n", program, name, fmt.Sprintf(format, a...))
@@ -136,7 +131,7 @@ func (o *fromAuditOptions) run(s streams, program, name string) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("read audit records %s: %w", name, err)
+			return fmt.Errorf("read audit records %s: %w; %s", name, err, readable)
 		}
 		if o.matches(&r) {
 			calls.Add(&r)

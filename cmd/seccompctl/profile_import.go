@@ -39,16 +39,17 @@ func newProfileImportCommand(s streams) *cobra.Command {
 the Security Profiles Operator, and files in Docker's dialect, whose rules are flattened for the
 capabilities and the architecture that are given.
 
-The name is that of the object, or of the file without its ending.`,
+The name is that of the object, or of the file without its ending. The nodeSelector of a
+LocalhostProfile stays. A SeccompProfile that is disabled is left out, which is said.`,
 		Example: `  seccompctl profile import profiles/*.json | kubectl apply -f -
   kubectl get seccompprofiles -A -o yaml | seccompctl profile import -
   seccompctl profile import default.json --name docker-default --capabilities CAP_CHOWN,CAP_NET_BIND_SERVICE`,
 		Args: someFiles,
-		RunE: func(_ *cobra.Command, args []string) error { return o.run(s, args) },
+		RunE: func(c *cobra.Command, args []string) error { return o.run(s, c.Root().CommandPath(), args) },
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&o.name, "name", "", "`NAME` of the LocalhostProfile, for a single profile")
+	nameFlag(flags, &o.name, "name", "", "`NAME` of the LocalhostProfile, for a single profile")
 	flags.StringVar(&o.arch, "arch", runtime.GOARCH, "`ARCH` of the nodes, for files in Docker's dialect")
 	flags.StringSliceVar(&o.capabilities, "capabilities", nil, "`CAPABILITIES` of the containers, for files in Docker's dialect")
 	return c
@@ -59,19 +60,23 @@ type imported struct {
 	name string
 	from string // where it came from, for messages
 	// base is the name of a profile whose rules come first.
-	base    string
-	profile *seccomp.Profile
+	base string
+	// nodeSelector is that of a LocalhostProfile: without it, the profile would be for all
+	// nodes.
+	nodeSelector map[string]string
+	// disabled: it is not meant for nodes, and may be the base of others.
+	disabled bool
+	profile  *seccomp.Profile
 }
 
-func (o *importOptions) run(s streams, files []string) error {
+func (o *importOptions) run(s streams, program string, files []string) error {
 	native, err := parseArch(o.arch)
 	if err != nil {
 		return err
 	}
 	for i, c := range o.capabilities {
-		o.capabilities[i] = strings.ToUpper(c)
-		if !strings.HasPrefix(o.capabilities[i], "CAP_") {
-			o.capabilities[i] = "CAP_" + o.capabilities[i]
+		if o.capabilities[i], err = parseCapability(c); err != nil {
+			return err
 		}
 	}
 	var all []imported
@@ -86,15 +91,26 @@ func (o *importOptions) run(s streams, files []string) error {
 		}
 		all = append(all, found...)
 	}
-	if o.name != "" {
-		if len(all) != 1 {
-			return fmt.Errorf("--name names one profile, and there are %d; import them one by one", len(all))
+	var wanted []*imported
+	for i := range all {
+		if p := &all[i]; !p.disabled {
+			wanted = append(wanted, p)
+			continue
 		}
-		all[0].name = o.name
+		fmt.Fprintf(s.err, "%s: %s is disabled, and left out; set spec.disabled to false to import it\n", program, all[i].from)
+	}
+	if len(wanted) == 0 {
+		return errors.New("nothing to import: every profile is disabled; set spec.disabled to false of those that nodes are to have")
+	}
+	if o.name != "" {
+		if len(wanted) != 1 {
+			return fmt.Errorf("--name names one profile, and there are %d; import them one by one", len(wanted))
+		}
+		wanted[0].name = o.name
 	}
 	var out bytes.Buffer
 	names := make(map[string]string)
-	for _, p := range all {
+	for _, p := range wanted {
 		if other, ok := names[p.name]; ok {
 			return fmt.Errorf("%s and %s would both be LocalhostProfile %q; import one of them with --name", other, p.from, p.name)
 		}
@@ -169,7 +185,10 @@ type spoProfile struct {
 	Spec              struct {
 		v1alpha1.OCIProfile `json:",inline"`
 		BaseProfileName     string `json:"baseProfileName"`
+		// Disabled keeps the operator from writing it to nodes.
+		Disabled bool `json:"disabled"`
 	} `json:"spec"`
+	Status json.RawMessage `json:"status"`
 }
 
 // objects reads profiles that are objects. errNoProfile stands for a text that has none,
@@ -177,67 +196,60 @@ type spoProfile struct {
 func objects(file string, data []byte) ([]imported, error) {
 	var all []imported
 	var bad error // of an object that is a profile
-	add := func(raw []byte) error {
-		var head spoProfile
-		if err := json.Unmarshal(raw, &head); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		own := head.Kind == "LocalhostProfile" && strings.HasPrefix(head.APIVersion, v1alpha1.GroupVersion.Group+"/")
-		foreign := head.Kind == "SeccompProfile" && strings.HasPrefix(head.APIVersion, spoGroup+"/")
-		if !own && !foreign {
+	err := inventory.EachDocument(data, file, func(d inventory.Document) error {
+		if d.JSON.Kind() == 'n' {
 			return nil
 		}
-		from := fmt.Sprintf("%s: %s %s", file, head.Kind, head.Name)
-		var text []byte
-		var err error
-		if own {
-			var object v1alpha1.LocalhostProfile
-			if err := json.Unmarshal(raw, &object); err != nil {
-				return fmt.Errorf("%s: %w", from, err)
+		return eachObject(manifest{file: file, doc: d, raw: d.JSON}, "", "", func(m *manifest) error {
+			p, err := m.imported()
+			switch {
+			case err != nil:
+				bad = fmt.Errorf("%s: %s %s: %w", file, m.kind, m.name(), err)
+			case p != nil:
+				all = append(all, *p)
 			}
-			text, err = json.Marshal(object.Spec.Profile)
-		} else {
-			text, err = json.Marshal(head.Spec.OCIProfile)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", from, err)
-		}
-		p, err := seccomp.Parse(text)
-		var parse *seccomp.ParseError
-		if errors.As(err, &parse) { // its lines are those of another text
-			return fmt.Errorf("%s: spec: %s", from, parse.Reason())
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", from, err)
-		}
-		all = append(all, imported{name: head.Name, from: from, base: head.Spec.BaseProfileName, profile: p})
-		return nil
-	}
-	err := inventory.EachDocument(data, file, func(d inventory.Document) error {
-		items := []json.RawMessage{json.RawMessage(d.JSON)}
-		var list struct {
-			Items []json.RawMessage `json:"items"`
-		}
-		if json.Unmarshal(d.JSON, &list) == nil && len(list.Items) > 0 {
-			items = list.Items
-		}
-		for _, item := range items {
-			if bad = add(item); bad != nil {
-				return bad
-			}
-		}
-		return nil
+			return bad
+		})
 	})
 	switch {
 	case bad != nil:
 		return nil, bad
-	case err != nil && len(all) > 0:
+	case err != nil && (len(all) > 0 || !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{"))): // a profile is JSON
 		return nil, err
 	case len(all) == 0:
 		return nil, errNoProfile
 	default:
 		return all, nil
 	}
+}
+
+// imported is the profile of an object, nil for one that has none.
+func (m *manifest) imported() (*imported, error) {
+	p := &imported{}
+	var typed *v1alpha1.OCIProfile
+	at := "spec"
+	switch {
+	case m.isOfGroup(v1alpha1.GroupVersion.Group, "LocalhostProfile"):
+		var object v1alpha1.LocalhostProfile
+		if err := m.decodeStrict(&object); err != nil {
+			return nil, err
+		}
+		p.name, p.nodeSelector = object.Name, object.Spec.NodeSelector
+		typed, at = &object.Spec.Profile, "spec.profile"
+	case m.isOfGroup(spoGroup, "SeccompProfile"):
+		var object spoProfile
+		if err := m.decodeStrict(&object); err != nil {
+			return nil, err
+		}
+		p.name, p.base, p.disabled = object.Name, object.Spec.BaseProfileName, object.Spec.Disabled
+		typed = &object.Spec.OCIProfile
+	default:
+		return nil, nil
+	}
+	p.from = fmt.Sprintf("%s: %s %s", m.file, m.kind, p.name)
+	var err error
+	p.profile, err = parseTyped(typed, at)
+	return p, err
 }
 
 // object is the LocalhostProfile as YAML.
@@ -257,6 +269,7 @@ func (p *imported) object(all []imported) ([]byte, error) {
 	object := v1alpha1.LocalhostProfile{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "LocalhostProfile"},
 		ObjectMeta: metav1.ObjectMeta{Name: p.name},
+		Spec:       v1alpha1.LocalhostProfileSpec{NodeSelector: p.nodeSelector},
 	}
 	if err := json.Unmarshal(text, &object.Spec.Profile); err != nil {
 		return nil, err

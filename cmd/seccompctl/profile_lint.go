@@ -3,9 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/spf13/cobra"
@@ -19,7 +19,8 @@ func newProfileLintCommand(s streams) *cobra.Command {
 		Use:   "lint FILE...",
 		Short: "Say what profiles do otherwise than they seem to",
 		Long: `Say what is wrong with profiles: whatever the strict loader refuses, with line and column, and what
-a valid one does otherwise than its text suggests, as runc and libseccomp take it.
+a valid one does otherwise than its text suggests, as runc and libseccomp take it. Of a file with
+several LocalhostProfiles, each is judged.
 
 Exit codes: 0 nothing to say or only remarks of info, 1 errors or warnings, 2 bad usage or a file
 that cannot be read.`,
@@ -38,10 +39,14 @@ that cannot be read.`,
 	return c
 }
 
-// linted is what lint says of one file.
+// linted is what lint says of one profile.
 type linted struct {
-	File    string           `json:"file"`
+	File string `json:"file"`
+	// Name of the LocalhostProfile in it.
+	Name    string           `json:"name,omitempty"`
 	Remarks []seccomp.Remark `json:"remarks"`
+
+	from string // for people
 }
 
 func lint(s streams, files []string, native specs.Arch, asJSON bool) error {
@@ -49,14 +54,19 @@ func lint(s streams, files []string, native specs.Arch, asJSON bool) error {
 	results := []linted{}
 	found := false
 	for _, name := range files {
-		remarks, err := lintFile(name, s.in, native)
-		if err != nil {
-			bad = errors.Join(bad, err)
-			continue
-		}
-		results = append(results, linted{File: displayName(name), Remarks: remarks})
-		for _, r := range remarks {
-			found = found || r.Severity != seccomp.SeverityInfo
+		entries, err := readProfiles(name, s.in)
+		bad = errors.Join(bad, err)
+		for i := range entries {
+			e := &entries[i]
+			remarks, err := e.lint(native)
+			if err != nil {
+				bad = errors.Join(bad, fmt.Errorf("%s: %w", e.from, err))
+				continue
+			}
+			results = append(results, linted{File: displayName(name), Name: e.name, Remarks: remarks, from: e.from})
+			for _, r := range remarks {
+				found = found || r.Severity != seccomp.SeverityInfo
+			}
 		}
 	}
 	if asJSON {
@@ -64,13 +74,17 @@ func lint(s streams, files []string, native specs.Arch, asJSON bool) error {
 			return err
 		}
 	} else {
+		var text bytes.Buffer
 		for _, r := range results {
 			for _, remark := range r.Remarks {
-				fmt.Fprintf(s.out, "%s: %s\n", r.File, remark)
+				fmt.Fprintf(&text, "%s: %s\n", r.from, remark)
 			}
 			if len(r.Remarks) == 0 {
-				fmt.Fprintf(s.out, "%s: fine\n", r.File)
+				fmt.Fprintf(&text, "%s: fine\n", r.from)
 			}
+		}
+		if _, err := s.out.Write(text.Bytes()); err != nil {
+			return fmt.Errorf("write remarks: %w", err)
 		}
 	}
 	switch {
@@ -83,16 +97,12 @@ func lint(s streams, files []string, native specs.Arch, asJSON bool) error {
 	}
 }
 
-// lintFile returns remarks, never nil. What the loader refuses is a remark, too.
-func lintFile(name string, stdin io.Reader, native specs.Arch) ([]seccomp.Remark, error) {
-	data, err := readProfileFile(name, stdin)
-	if err != nil {
-		return nil, err
-	}
-	p, err := parseProfile(data)
+// lint returns remarks, never nil. What the loader refuses is a remark, too.
+func (e *profileEntry) lint(native specs.Arch) ([]seccomp.Remark, error) {
 	var parse *seccomp.ParseError
+	var field *fieldError
 	switch {
-	case errors.As(err, &parse):
+	case errors.As(e.err, &parse):
 		remarks := make([]seccomp.Remark, 0, len(parse.Problems))
 		for _, problem := range parse.Problems {
 			key := problem.Key
@@ -105,10 +115,12 @@ func lintFile(name string, stdin io.Reader, native specs.Arch) ([]seccomp.Remark
 			remarks = append(remarks, seccomp.Remark{ID: "invalid", Severity: seccomp.SeverityError, Key: key, Message: problem.Message, Remedy: problem.Remedy})
 		}
 		return remarks, nil
-	case err != nil:
-		return []seccomp.Remark{{ID: "invalid", Severity: seccomp.SeverityError, Message: err.Error(), Remedy: "correct it"}}, nil
+	case errors.As(e.err, &field):
+		return []seccomp.Remark{{ID: "invalid", Severity: seccomp.SeverityError, Key: field.key(), Message: field.message, Remedy: field.remedy}}, nil
+	case e.err != nil:
+		return []seccomp.Remark{{ID: "invalid", Severity: seccomp.SeverityError, Message: e.err.Error(), Remedy: "correct it"}}, nil
 	}
-	remarks, err := p.Lint(native)
+	remarks, err := e.profile.Lint(native)
 	if remarks == nil {
 		remarks = []seccomp.Remark{}
 	}

@@ -50,7 +50,7 @@ With -o json, all that a rule says of itself.`,
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&directory, "policies", "", "`DIR` with rules of your own")
+	nameFlag(flags, &directory, "policies", "", "`DIR` with rules of your own")
 	addOutputFlag(c, &output)
 	return c
 }

@@ -63,7 +63,7 @@ Exit codes: 0 explained, 2 bad usage, or a pod or a cluster that cannot be read.
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringVarP(&o.namespace, "namespace", "n", "", "`NAMESPACE` of the pod (default that of the context)")
-	flags.StringVarP(&o.file, "filename", "f", "", "`FILE` with the pod as it is in the cluster, or - for standard input, in place of asking it")
+	nameFlag(flags, &o.file, "filename", "f", "`FILE` with the pod as it is in the cluster, or - for standard input, in place of asking it")
 	o.addFlags(c)
 	addOutputFlag(c, &o.output)
 	return c
