@@ -59,9 +59,14 @@ test-node: ## the tests on a real node, with each generation of container runtim
 	go -C e2e test -count=1 -timeout 30m ./nodetest
 
 .PHONY: test-oracle
-test-oracle: ## compare the semantics of profiles with runc and libseccomp (COMPARISONS=5000000 for long)
+test-oracle: ## compare the semantics of profiles with runc and libseccomp (COMPARISONS says how often)
 	go -C e2e/oracle vet -tags libseccomp,seccomp ./...
 	go -C e2e/oracle test -tags libseccomp,seccomp -count=1 -v . -comparisons $(COMPARISONS)
+
+.PHONY: test-long
+test-long: packages ## more of what "make test" does: a million comparisons of profiles, a hundred renewals of each certificate
+	$(MAKE) test-oracle COMPARISONS=1000000
+	go -C e2e test -count=1 -timeout 60m -run 'TestCertificateRotation|TestCertManager' . -rotations 100
 
 .PHONY: lint
 lint: ## build, vet, staticcheck and formatting
