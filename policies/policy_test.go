@@ -221,15 +221,18 @@ func TestUserRulesRunAsWritten(t *testing.T) {
 		"a negated function of what is absent": {finding + "not exempt\n\nexempt if not bad(input.labels.team)\n\nbad(t) if t == \"web\"", nil, true},
 		"a function with a default": {
 			finding + "not exempt\n\nexempt if internal(input.labels.tier) == false\n\ndefault internal(_) := false\n\ninternal(t) if t == \"backend\"",
-			map[string]string{"tier": "backend"}, true,
+			map[string]string{"tier": "backend"},
+			true,
 		},
 		"a function with else": {
 			finding + "not exempt\n\nexempt if zone(input.labels.tier) == \"public\"\n\nzone(t) := \"private\" if t == \"backend\"\n\nelse := \"public\"",
-			map[string]string{"tier": "backend"}, true,
+			map[string]string{"tier": "backend"},
+			true,
 		},
 		"a default that does not hold": {
 			finding + "internal(input.labels.tier) == false\n\ndefault internal(_) := false\n\ninternal(t) if t == \"backend\"",
-			map[string]string{"tier": "backend"}, false,
+			map[string]string{"tier": "backend"},
+			false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,8 @@ const publicHead = `
 What ` + "`seccompctl profile explain`" + ` says of them on x86_64. *Allowed* counts syscalls of x86_64 that are let through for
 some arguments at least; *beyond* those that Moby's default blocks for a container without capabilities, which is what
 stands for the runtime's default everywhere here: as the rows show, the defaults of others let some of them through. The
-profiles are taken out of the modules named here, in that version.
+profiles are taken out of the modules named here, in that version. Of a profile that blocks nothing (grade none), none is
+counted as beyond.
 
 | profile | from | grade | allowed | dangerous | beyond |
 | --- | --- | --- | --- | --- | --- |
