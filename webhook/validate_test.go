@@ -414,6 +414,13 @@ func TestPanic(t *testing.T) {
 			}
 			return rules
 		}
+		facts := s.Config.Facts
+		s.Config.Facts = func() *inventory.Index {
+			if broken.Load() {
+				panic("a bug")
+			}
+			return facts()
+		}
 	})
 	broken.Store(true)
 	want := outcome{Code: 500, Message: "internal error, see the log of the webhook; the request was not judged"}
