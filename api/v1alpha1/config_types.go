@@ -28,8 +28,8 @@ type WebhookConfig struct {
 	// MissingProfile says when a profile counts as missing: "any" eligible node lacks it
 	// (the default), or "all" do.
 	MissingProfile MissingProfile `json:"missingProfile,omitempty"`
-	// UnknownNodes says what follows where a profile is only not known to be there:
-	// "warn" (the default) or "deny".
+	// UnknownNodes says what follows where what a rule asks of the nodes, such as whether a
+	// profile is there, is not known: "warn" (the default) or "deny".
 	UnknownNodes UnknownNodes `json:"unknownNodes,omitempty"`
 	// SteerPods adds the nodeSelector of the LocalhostProfiles that a pod runs under to what
 	// the pod requires of nodes, so that it goes to a node that is to have them, and is not

@@ -13,7 +13,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,22 +23,17 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	goruntime "runtime"
+	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
-	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
@@ -73,7 +67,7 @@ type server struct {
 }
 
 func run(ctx context.Context) (err error) {
-	if goruntime.NumCPU() < 2 {
+	if runtime.NumCPU() < 2 {
 		return errors.New("two cores are needed: one for the server, one for the load")
 	}
 	dir, err := os.MkdirTemp("", "seccompgate-bench-")
@@ -331,44 +325,6 @@ func median[T any](all []T, compare func(a, b T) int) T {
 	return sorted[len(sorted)/2]
 }
 
-// kind of pods that are sent. Each but the first is a text in the pod whose digits are
-// counted up.
-type kind string
-
-const (
-	seenBefore kind = "seen before"
-	newNames   kind = "new"
-	unlikeAny  kind = "unlike any before"
-	// Here the rules find something. The answer is remembered, or they run.
-	warnedBefore kind = "warned of before"
-	warnedAnew   kind = "warned of, unlike any before"
-
-	// container is the name of the first container.
-	container = "worker-000000000"
-	// capability is one that it drops, to no effect.
-	capability = "CAP_000000000"
-)
-
-func (k kind) warned() bool { return k == warnedBefore || k == warnedAnew }
-
-// digits are the places in the request that are counted up.
-func (k kind) digits(request []byte) [][]byte {
-	text := map[kind]string{newNames: container, unlikeAny: capability, warnedAnew: capability}[k]
-	if text == "" {
-		return nil
-	}
-	var all [][]byte
-	for {
-		_, after, found := bytes.Cut(request, []byte(text))
-		if !found {
-			return all
-		}
-		end := len(request) - len(after)
-		all = append(all, request[end-len("000000000"):end])
-		request = after
-	}
-}
-
 var serial atomic.Int64
 
 // measure sends pods to a server for a while, over connections that are kept.
@@ -411,143 +367,4 @@ func measure(ctx context.Context, s *server, body []byte, kind kind) (measured, 
 	}
 	slices.Sort(latencies)
 	return measured{float64(len(latencies)) / time.Since(start).Seconds(), latencies[len(latencies)*99/100]}, nil
-}
-
-// namespaces are one in which both servers enforce their strictest level, and one in which
-// they warn at it.
-var namespaces = map[string]map[string]string{
-	"shop": {"pod-security.kubernetes.io/enforce": "restricted", "seccompgate.io/enforce": "strict"},
-	"lab":  {"pod-security.kubernetes.io/warn": "restricted", "seccompgate.io/warn": "strict"},
-}
-
-const serviceAccount = "checkout"
-
-// review is the request to create a pod that both servers allow, as the API server sends
-// it: the pod is what the server makes of it, with its defaults, its token volume and its
-// managed fields.
-func review(ctx context.Context, client kubernetes.Interface, containers int, of kind) ([]byte, error) {
-	namespace, profile := "shop", &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost, LocalhostProfile: new("profiles/shared-1.json")}
-	if of.warned() {
-		namespace, profile = "lab", nil
-	}
-	pod, err := client.CoreV1().Pods(namespace).Create(ctx, podOf(containers, profile), metav1.CreateOptions{
-		DryRun: []string{metav1.DryRunAll}, FieldManager: "kube-controller-manager",
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make a pod: %w", err)
-	}
-	pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
-	kind := metav1.GroupVersionKind(pod.GroupVersionKind())
-	resource := metav1.GroupVersionResource(corev1.SchemeGroupVersion.WithResource("pods"))
-	no := false
-	return json.Marshal(&admissionv1.AdmissionReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"},
-		Request: &admissionv1.AdmissionRequest{
-			UID: uuid.NewUUID(), Kind: kind, Resource: resource, RequestKind: &kind, RequestResource: &resource,
-			Name: pod.Name, Namespace: namespace, Operation: admissionv1.Create, DryRun: &no,
-			UserInfo: authenticationv1.UserInfo{
-				Username: "system:serviceaccount:kube-system:replicaset-controller", UID: string(uuid.NewUUID()),
-				Groups: []string{"system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"},
-				Extra:  map[string]authenticationv1.ExtraValue{"authentication.kubernetes.io/credential-id": {"JTI=" + string(uuid.NewUUID())}},
-			},
-			Object:  runtime.RawExtension{Object: pod},
-			Options: runtime.RawExtension{Object: &metav1.CreateOptions{TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}}},
-		},
-	})
-}
-
-// podOf is what a ReplicaSet makes. With one container it is as plain as the level
-// restricted lets a pod be, which is where a server has least to read. Of four containers
-// one is a sidecar and one an init container, and they have what such pods mostly have.
-func podOf(containers int, profile *corev1.SeccompProfile) *corev1.Pod {
-	yes, no, always := true, false, corev1.ContainerRestartPolicyAlways
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			GenerateName: "checkout-7d9c5b8f6d-",
-			Labels:       map[string]string{"app.kubernetes.io/name": "checkout", "pod-template-hash": "7d9c5b8f6d", "team": "payments"},
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "checkout-7d9c5b8f6d", UID: uuid.NewUUID(), Controller: &yes, BlockOwnerDeletion: &yes,
-			}},
-		},
-		Spec: corev1.PodSpec{
-			ServiceAccountName: serviceAccount, NodeSelector: map[string]string{"pool": "3"},
-			SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: &yes, SeccompProfile: profile},
-		},
-	}
-	for i := range containers {
-		c := corev1.Container{
-			Name: fmt.Sprintf("helper-%d", i), Image: "registry.example/payments/checkout:4.7.1",
-			SecurityContext: &corev1.SecurityContext{AllowPrivilegeEscalation: &no, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}},
-		}
-		if containers > 1 {
-			c.Args = []string{"--config=/etc/checkout/config.yaml", "--listen=:8080"}
-			c.Env = []corev1.EnvVar{{Name: "LOG_LEVEL", Value: "info"}, {Name: "DATABASE_URL", Value: "postgres://checkout.payments.svc.cluster.local:5432/checkout?sslmode=verify-full"}}
-			c.VolumeMounts = []corev1.VolumeMount{{Name: "config", MountPath: "/etc/checkout", ReadOnly: true}}
-		}
-		list := &pod.Spec.Containers
-		switch i {
-		case 0:
-			c.Name, c.SecurityContext.Capabilities.Drop = container, append(c.SecurityContext.Capabilities.Drop, capability)
-		case 1:
-			c.RestartPolicy, list = &always, &pod.Spec.InitContainers
-		case 2:
-			list = &pod.Spec.InitContainers
-		}
-		*list = append(*list, c)
-	}
-	if containers > 1 {
-		pod.Annotations = map[string]string{"prometheus.io/scrape": "true", "checksum/config": strings.Repeat("0f", 32)}
-		pod.Spec.Volumes = []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "checkout"}}}}}
-	}
-	return pod
-}
-
-// Sizes of the cluster that is known.
-const (
-	nodes    = 15_000
-	pools    = 10
-	profiles = 200
-)
-
-// writeInventory describes 15,000 nodes in ten pools with 200 profiles each.
-func writeInventory(file string) error {
-	out, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer out.Close() //nolint:errcheck // Close is checked below
-	enc := json.NewEncoder(out)
-	write := func(v any) {
-		if err == nil {
-			err = enc.Encode(v)
-		}
-	}
-	type object = map[string]any
-	for name, labels := range namespaces {
-		write(object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": name, "labels": labels}})
-	}
-	files := make([]object, 0, profiles)
-	for i := range profiles {
-		files = append(files, object{
-			"path": fmt.Sprintf("profiles/shared-%d.json", i), "digest": fmt.Sprintf("sha256:%064x", i), "valid": true,
-			"analysis": object{"defaultAction": "SCMP_ACT_ERRNO", "grade": "tight", "architectures": []string{"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"}},
-		})
-	}
-	for i := range nodes {
-		name := fmt.Sprintf("node-%05d", i)
-		write(object{
-			"apiVersion": "v1", "kind": "Node",
-			"metadata": object{"name": name, "labels": object{"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "pool": fmt.Sprint(i % pools)}},
-			"status":   object{"nodeInfo": object{"operatingSystem": "linux", "architecture": "amd64"}},
-		})
-		facts := object{
-			"seccompRoot": "/var/lib/kubelet/seccomp", "profiles": files[:2], "architectures": []string{"SCMP_ARCH_X86_64"},
-			"runtimes": []object{{"name": "containerd", "version": "2.1.4", "lowLevel": "runc", "lowLevelVersion": "1.3.0"}},
-		}
-		if i < pools {
-			facts["profiles"] = files
-		}
-		write(object{"apiVersion": "seccompgate.io/v1alpha1", "kind": "SeccompNode", "metadata": object{"name": name}, "facts": facts})
-	}
-	return errors.Join(err, out.Close())
 }
